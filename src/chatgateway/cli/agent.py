@@ -1,0 +1,127 @@
+"""``chatgateway agent``: those who answer."""
+
+from __future__ import annotations
+
+import click
+
+from chatgateway.cli import answer
+from chatgateway.cli.ending import insist, told
+from chatgateway.cli.opened import Opened, on_store
+from chatgateway.core.project import AgentRecord, AgentRole
+from chatgateway.errors import ChatGatewayError
+from chatgateway.settings import Settings
+from chatgateway.types import ProjectId
+
+
+class AgentRefused(ChatGatewayError):
+    """The name or the password will not do. Says why."""
+
+
+@click.group(name="agent")
+def command() -> None:
+    """Those who answer for projects. A password is typed, or read from standard input; it is never an argument."""
+
+
+@command.command("add")
+@click.argument("name")
+@click.option("--project", "projects", multiple=True, required=True, help="A project that they answer for.")
+@click.option("--role", type=click.Choice(["agent", "admin"]), default="agent", show_default=True)
+@click.option("--link", is_flag=True, help="Ask for no password; print a one-time login link instead.")
+@answer.reading
+@on_store
+async def add(at: Opened, *, name: str, projects: tuple[str, ...], role: AgentRole, link: bool, as_json: bool) -> None:
+    """Let somebody answer for projects. They see every conversation of those, and nothing of others."""
+    for project in projects:
+        await at.projects.get_project(ProjectId(project))
+    password = None if link else answer.password(f"Password for {name}")
+    async with at.recorded("agent add", name) as recording:
+        try:
+            agent = await at.agents.create(
+                name, password, role=role, projects=tuple(map(ProjectId, projects)), intent=recording
+            )
+        except ValueError as error:
+            raise AgentRefused(str(error)) from error
+        recording.result = agent.id
+    row = _row(agent)
+    if link:
+        row["link"] = login_url(at.settings, await at.agents.create_link(agent.id))
+    answer.record(row, as_json)
+
+
+@command.command("list")
+@click.argument("project", required=False)
+@answer.reading
+@on_store
+async def list_agents(at: Opened, *, project: str | None, as_json: bool) -> None:
+    """List the agents of one project, or all."""
+    rows = [_row(agent) for agent in await at.agents.list_agents(ProjectId(project) if project else None)]
+    answer.table(("agent", "name", "role", "projects", "password", "created_at"), rows, as_json)
+
+
+@command.command("passwd")
+@click.argument("name")
+@answer.asking
+@answer.reading
+@on_store
+async def passwd(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
+    """Give an agent another password. Every session that they have ends NOW; they sign in again with the new one."""
+    agent = await at.agents.by_name(name)
+    password = answer.password(f"New password for {agent.name}")
+    answer.confirm(f"Every session of {agent.name} ends now. Go on?", yes)
+    async with at.recorded("agent passwd", agent.id) as recording:
+        try:
+            changed = await at.agents.set_password(agent.id, password, intent=recording)
+        except ValueError as error:
+            raise AgentRefused(str(error)) from error
+        barrier = await at.withdraw(changed.control, recording)
+    answer.record({"agent": agent.id, "name": agent.name} | told(barrier), as_json)
+    insist(barrier, f"chatgateway agent passwd {agent.name!r}")
+
+
+@command.command("remove")
+@click.argument("name")
+@answer.asking
+@answer.reading
+@on_store
+async def remove(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
+    """Forget an agent. Every session that they have ends NOW, and nothing lets them in again.
+
+    What they wrote stays in the history under their name.
+    """
+    agent = await at.agents.by_name(name)
+    answer.confirm(f"Every session of {agent.name} ends now, and they cannot return. Go on?", yes)
+    async with at.recorded("agent remove", agent.id) as recording:
+        changed = await at.agents.remove(agent.id, intent=recording)
+        barrier = await at.withdraw(changed.control, recording)
+    answer.record({"agent": agent.id, "name": agent.name} | told(barrier), as_json)
+    insist(barrier, f"chatgateway agent list, to see that {agent.name!r} is gone")
+
+
+@command.command("link")
+@click.argument("name")
+@answer.reading
+@on_store
+async def link(at: Opened, *, name: str, as_json: bool) -> None:
+    """Print a link that signs the agent in: once, within 15 minutes. Whoever has it first is that agent."""
+    agent = await at.agents.by_name(name)
+    async with at.recorded("agent link", agent.id) as recording:
+        await recording.begin()
+        url = login_url(at.settings, await at.agents.create_link(agent.id))
+    answer.record({"agent": agent.id, "name": agent.name, "link": url}, as_json)
+
+
+def login_url(settings: Settings, link: str) -> str:
+    """Return the agent page's address with a login link: behind the #, which no browser sends to a server."""
+    at = settings.public_url or f"http://{settings.host}:{settings.port}"
+    return f"{at}/agent#login={link}"
+
+
+def _row(agent: AgentRecord) -> dict[str, object]:
+    return {
+        "agent": agent.id,
+        "name": agent.name,
+        "role": agent.role,
+        "projects": list(agent.projects),
+        "password": bool(agent.password),
+        "created_at": answer.instant(agent.created_at),
+    }

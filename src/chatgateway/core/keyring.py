@@ -1,0 +1,205 @@
+"""Decide what a project's signing keys are worth: who may sign now, who no longer, and what a secret looks like.
+
+    pending ──► active ──► retiring ──► revoked ──► destroyed
+                   └───────────────────────^
+
+Only ``active`` and ``retiring`` keys vouch for anybody. An id is never used twice, so "revoked" said of an id stays
+true for ever; that is why the ring keeps dead keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import zlib
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from chatgateway.errors import KeyUnknown
+from chatgateway.types import KeyId, UnixMs
+
+KeyState = Literal["pending", "active", "retiring", "revoked", "destroyed"]
+Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+
+KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a ``kid`` may look like. Anything else in a token is not worth a look at the ring."""
+
+SECRET_PATTERN: Final = re.compile(r"cgs_(?:live|test)_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
+"""For secret scanners; the last six characters are a checksum, so that a find needs no confirmation by us."""
+
+ENTROPY_BYTES: Final = 32
+SECRET_BYTES_MIN: Final = 32
+"""An HMAC key as long as its hash (RFC 7518 section 3.2)."""
+
+LATELY_MS: Final = 24 * 3600 * 1000
+"""For so long after a revocation a token of the dead key is told why: its server may not have heard of the new one."""
+
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Material:
+    """Key bytes that must be asked for by name. Printing, formatting or pickling them shows nothing."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Material(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Material) and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("key material is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A shared secret (HS256: the UTF-8 of the whole text) or a public key (PEM), and what has become of it."""
+
+    kid: KeyId
+    algorithm: Algorithm
+    material: Material
+    name: str
+    state: KeyState
+    created_at: UnixMs
+    fingerprint: str
+    prefix: str
+    last_four: str
+    revoked_at: UnixMs | None = None
+    last_used_at: UnixMs | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.state in ("active", "retiring")
+
+    @property
+    def dead(self) -> bool:
+        return self.state in ("revoked", "destroyed")
+
+    def revoked(self, now: UnixMs) -> SigningKey:
+        """Return the key as it is after its end. A dead key stays as dead as it was."""
+        return self if self.dead else replace(self, state="revoked", revoked_at=now)
+
+    def revoked_lately(self, now: UnixMs) -> bool:
+        """Is it young enough a corpse that whoever still signs with it should be told? Never for a living key."""
+        return self.state == "revoked" and self.revoked_at is not None and now - self.revoked_at < LATELY_MS
+
+    def used(self, now: UnixMs) -> SigningKey:
+        return replace(self, last_used_at=now)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """A project's signing keys, newest first, dead ones included.
+
+    ``revision`` grows with every change and is compared when the ring is written.
+    """
+
+    revision: int = 0
+    keys: tuple[SigningKey, ...] = ()
+
+    def get(self, kid: KeyId) -> SigningKey | None:
+        """Return the key of that id, alive or dead; None when the ring never had it."""
+        return next((key for key in self.keys if key.kid == kid), None)
+
+    def knows(self, kid: KeyId) -> bool:
+        return self.get(kid) is not None
+
+    def usable(self, algorithm: Algorithm | None = None) -> tuple[SigningKey, ...]:
+        """Return the keys that vouch for people now, newest first; with ``algorithm``, those of that kind."""
+        return tuple(key for key in self.keys if key.usable and algorithm in (None, key.algorithm))
+
+    def add(self, key: SigningKey) -> KeyRing:
+        """Put ``key`` in front. Raises ValueError when its id was used before or could not stand in a token."""
+        if not KEY_ID.fullmatch(key.kid):
+            raise ValueError(f"key id {key.kid!r} is not of the form {KEY_ID.pattern}")
+        if self.knows(key.kid):
+            raise ValueError(f"key id {key.kid} was used before")
+        return KeyRing(self.revision + 1, (key, *self.keys))
+
+    def regenerate(self, kid: KeyId, fresh: SigningKey, now: UnixMs) -> KeyRing:
+        """Put ``fresh`` in the place of the secret ``kid``, which verifies nothing from ``now`` on. Other keys stay.
+
+        Raises KeyUnknown, or ValueError when ``kid`` is a public key or the fresh id was used before.
+        """
+        if self._known(kid).algorithm != "HS256":
+            raise ValueError(f"{kid} is a public key: there is no secret to regenerate")
+        return replace(self.revoke(kid, now).add(fresh), revision=self.revision + 1)
+
+    def revoke(self, kid: KeyId, now: UnixMs) -> KeyRing:
+        """End ``kid``: it verifies nothing from ``now`` on. Other keys stay. Repeating is harmless.
+
+        Raises KeyUnknown.
+        """
+        dead = self._known(kid).revoked(now)
+        return KeyRing(self.revision + 1, tuple(dead if key.kid == kid else key for key in self.keys))
+
+    def _known(self, kid: KeyId) -> SigningKey:
+        key = self.get(kid)
+        if key is None:
+            raise KeyUnknown(kid)
+        return key
+
+
+def shared_secret(kid: KeyId, secret: str, name: str, now: UnixMs) -> SigningKey:
+    """Return an active HS256 key for ``secret``. Raises ValueError under 32 bytes."""
+    material = secret.encode()
+    if len(material) < SECRET_BYTES_MIN:
+        raise ValueError(f"a shared secret has at least {SECRET_BYTES_MIN} bytes, this one has {len(material)}")
+    prefix = next((known for known in ("cgs_live_", "cgs_test_") if secret.startswith(known)), "")
+    return SigningKey(
+        kid=kid,
+        algorithm="HS256",
+        material=Material(material),
+        name=name,
+        state="active",
+        created_at=now,
+        fingerprint=fingerprint(material),
+        prefix=prefix,
+        last_four=secret[-4:],
+    )
+
+
+def fingerprint(material: bytes) -> str:
+    """Return 16 hexadecimal digits by which two people can tell that they hold the same key without showing it."""
+    return hashlib.sha256(b"chatgateway fingerprint\0" + material).hexdigest()[:16]
+
+
+def secret_from(entropy: bytes, live: bool) -> str:
+    """Return the text of a secret made of 32 random bytes. Raises ValueError for any other number of them."""
+    if len(entropy) != ENTROPY_BYTES:
+        raise ValueError(f"a secret is made of {ENTROPY_BYTES} random bytes, not {len(entropy)}")
+    body = f"cgs_{'live' if live else 'test'}_{_base62(int.from_bytes(entropy, 'big'), 43)}"
+    return f"{body}_{_checksum(body)}"
+
+
+def is_secret(text: str) -> bool:
+    """Is all of ``text`` one of our secrets, without a typing error? Nobody needs to be asked for the answer."""
+    return bool(SECRET_PATTERN.fullmatch(text)) and _checksum(text[:-7]) == text[-6:]
+
+
+def is_secret_like(text: str) -> bool:
+    """Does ``text`` hold anything shaped like one of our secrets? For the tripwire: a typing error excuses nobody."""
+    return SECRET_PATTERN.search(text) is not None
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), 6)
+
+
+def _base62(number: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits = _DIGITS[digit] + digits
+    return digits

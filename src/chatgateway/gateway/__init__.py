@@ -1,0 +1,1 @@
+"""What is connected: the only folder that knows Starlette, uvicorn and websockets."""

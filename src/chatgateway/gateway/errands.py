@@ -1,0 +1,327 @@
+"""Carry out what a session orders of the store, on its behalf and under its judgement.
+
+Every script carries the version that was applied when the session was judged, and the session is judged anew for every
+call: a dead one asks nothing. An answer "stale" means that the partition knows of withdrawn trust that this node has
+not heard of: the node catches up, the session is judged again, and a survivor's call is repeated. Nobody who survives
+notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from chatgateway.close_codes import CloseCode
+from chatgateway.core import effects as fx
+from chatgateway.core.identity import Agent, Anonymous
+from chatgateway.core.rotation import ended
+from chatgateway.errors import ChatGatewayError, PeerError, Stale, StoreError, StoreUnavailable, Withdrawn
+from chatgateway.gateway.connection import Connection
+from chatgateway.gateway.views import raw
+from chatgateway.log import log
+from chatgateway.protocol import codec
+from chatgateway.protocol import frames as f
+from chatgateway.store import schema
+from chatgateway.store.conversations import Acting, Entry, Page, agent_channel, event_channel, require_conversation
+from chatgateway.store.sessions import closed
+from chatgateway.types import ConversationId, ProjectId
+
+if TYPE_CHECKING:
+    from chatgateway.gateway.parts import Parts
+
+Ask = Callable[[Acting, Callable[[Any], None]], None]
+"""A store call: told on whose behalf, and whom to tell."""
+
+REPEATS_MAX = 8
+"""Fences raised in a row that one call survives."""
+
+CLOSED_BATCH_MS = 2_000
+"""Closed sessions are noted in their rows this often; best effort within 5 s."""
+
+
+class Errands:
+    """The store calls of this node's connections."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed: list[tuple[Connection, int]] = []
+
+    # On whose behalf
+
+    def acting(self, connection: Connection, project: ProjectId) -> Acting | None:
+        """Judge the session now. None: it is dead, and has been told."""
+        node = self._parts.node
+        code = connection.rests_on_withdrawn(node.trust)
+        if code is not None:
+            self.withdraw(connection, code)
+            return None
+        identity = connection.session.identity
+        assert identity is not None
+        return Acting(
+            user=identity.user,
+            side="agent" if isinstance(identity, Agent) else "visitor",
+            session=connection.session_id,
+            signed_at=connection.signed_at,
+            project=project,
+            kid=connection.grounds.kid if connection.grounds is not None else None,
+            version=node.trust.applied,
+        )
+
+    def on_behalf(
+        self,
+        connection: Connection,
+        project: ProjectId,
+        partition: int,
+        ask: Ask,
+        done: Callable[[Any], None],
+        tries: int = REPEATS_MAX,
+    ) -> None:
+        """Ask the store for a connection; ``done`` hears the answer or the error, unless the session died meanwhile."""
+        acting = self.acting(connection, project)
+        if acting is None:
+            return
+
+        def answered(reply: Any) -> None:
+            if isinstance(reply, Stale) and tries:
+                self.spawn(self._again(connection, project, partition, ask, done, reply, tries - 1))
+            elif isinstance(reply, Withdrawn):
+                self.withdraw(connection, ended(reply.mark))
+            elif connection.rests_on_withdrawn(self._parts.node.trust) is None:
+                done(reply)
+
+        ask(acting, answered)
+
+    async def _again(
+        self,
+        connection: Connection,
+        project: ProjectId,
+        partition: int,
+        ask: Ask,
+        done: Callable[[Any], None],
+        stale: Stale,
+        tries: int,
+    ) -> None:
+        try:
+            await self._parts.node.catch_up(stale, partition)
+        except StoreError as error:
+            done(error)
+            return
+        if not connection.closed:
+            self.on_behalf(connection, project, partition, ask, done, tries)
+
+    async def ask(self, connection: Connection, project: ProjectId, conversation: ConversationId, ask: Ask) -> Any:
+        """The same, awaited. Raises what the store answered, or StoreUnavailable when the session died meanwhile."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Any) -> None:
+            if future.done():
+                return
+            if isinstance(reply, ChatGatewayError):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        if connection.rests_on_withdrawn(self._parts.node.trust) is not None:
+            raise StoreUnavailable("the session has ended")
+        self.on_behalf(connection, project, schema.partition_of_conversation(conversation), ask, done)
+        async with asyncio.timeout(60):
+            return await future
+
+    def withdraw(self, connection: Connection, code: CloseCode) -> None:
+        """Trust was found to be gone: end the connection, with a delay that spreads those who come back."""
+        connection.withdrawn = connection.withdrawn or code
+        connection.hear(fx.TrustWithdrawn(code, 0))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work that belongs to one command, and keep it from being forgotten."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("errand.failed", exc_info=task.exception())
+
+    async def stop(self) -> None:
+        """End what is under way, and note the sessions that closed."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.flush_closed()
+
+    # What sessions order
+
+    def run(self, connection: Connection, effect: fx.Effect) -> None:
+        """Carry out one effect. Never raises: what goes wrong is told to the session."""
+        match effect:
+            case fx.Append():
+                self._append(connection, effect)
+            case fx.TellTyping(conversation, on):
+                self._typing(connection, ConversationId(conversation), on)
+            case fx.Identify() | fx.SignIn() | fx.SignOff():
+                self.spawn(self._parts.speaker.carry_out(connection, effect))
+            case fx.Unfollow(conversation):
+                hub = connection.followed.pop(ConversationId(conversation), None)
+                if hub is not None:
+                    hub.leave(connection)
+            case fx.SetAway(ref, on):
+                connection.away = on
+                self._parts.node.ring_doorbell()
+                connection.hear(fx.Answered(ref))
+            case fx.KeepContext(ref, page, facts):
+                connection.caller.page = page or connection.caller.page
+                connection.caller.facts = dict(facts)
+                connection.hear(fx.Answered(ref))
+            case fx.Follow(conversation, _, ref):
+                following = self._parts.fanout.follow(connection, effect)
+                self.spawn(self._guarded(connection, ref or conversation, following, conversation))
+            case fx.MarkRead(ref, _, _):
+                self.spawn(self._guarded(connection, ref, self._read(connection, effect)))
+            case fx.FetchHistory(ref, _, _, _):
+                self.spawn(self._guarded(connection, ref, self._history(connection, effect)))
+            case fx.ListConversations(ref):
+                self.spawn(self._guarded(connection, ref, self._parts.desk.list_conversations(connection, ref)))
+            case fx.ListInbox(inbox):
+                self.spawn(self._guarded(connection, inbox.ref, self._parts.desk.list_inbox(connection, inbox)))
+            case fx.WriteNote(ref, _, _):
+                self.spawn(self._guarded(connection, ref, self._note(connection, effect)))
+            case fx.Say() | fx.End():
+                raise AssertionError("the connection does these itself")
+
+    async def _guarded(
+        self, connection: Connection, ref: str, work: Coroutine[Any, Any, None], unfollowed: str = ""
+    ) -> None:
+        """Whatever one command meets ends as its answer."""
+        try:
+            await work
+        except (PeerError, StoreError, TimeoutError) as error:
+            known = StoreUnavailable(str(error)) if isinstance(error, TimeoutError) else error
+            connection.hear(fx.Failed(ref, known, unfollowed))
+        except Exception as error:  # noqa: BLE001  the outermost frame of a command
+            log.error("command.failed", session=connection.session_id, exc_info=error)
+            connection.hear(fx.Failed(ref, error, unfollowed))
+
+    # Appending: no task, no future
+
+    def _append(self, connection: Connection, append: fx.Append) -> None:
+        name = append.conversation
+        try:
+            conversation = require_conversation(name)
+            project = connection.project_of(conversation)
+        except (PeerError, StoreError) as error:
+            connection.hear(fx.NotStored(name, error))
+            return
+        if append.act == "begin" and connection.row is None and isinstance(connection.session.identity, Anonymous):
+            self.spawn(self._first_words(connection, append))
+            return
+        entries = [Entry(write.ref, write.tail, write.is_text) for write in append.entries]
+        act: Any = append.act
+
+        def ask(acting: Acting, done: Callable[[Any], None]) -> None:
+            self._parts.conversations.append(acting, conversation, entries, done, act=act, subject=append.subject)
+
+        def stored(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                connection.hear(fx.NotStored(name, reply))
+                return
+            answers = tuple(
+                answer if isinstance(answer, PeerError) else (answer.position, answer.repeated) for answer in reply
+            )
+            connection.hear(fx.Stored(name, answers))
+
+        self.on_behalf(connection, project, schema.partition_of_conversation(conversation), ask, stored)
+
+    async def _first_words(self, connection: Connection, append: fx.Append) -> None:
+        """An anonymous visitor has no key in the store before the first message: write the session's row now."""
+        try:
+            await self._parts.speaker.record(connection)
+        except (PeerError, StoreError) as error:
+            connection.hear(fx.NotStored(append.conversation, error))
+            return
+        self._append(connection, append)
+
+    # Hints
+
+    def _typing(self, connection: Connection, conversation: ConversationId, on: bool) -> None:
+        identity = connection.session.identity
+        if identity is None or conversation not in connection.followed:
+            return
+        frame = f.TypingNow(
+            conversation=conversation, user=identity.user, role=identity.role, name=identity.name, on=on
+        )
+        self._parts.conversations.publish(event_channel(conversation), codec.encode(frame))
+
+    # Reading and the rest
+
+    async def _read(self, connection: Connection, order: fx.MarkRead) -> None:
+        conversation = require_conversation(order.conversation)
+        identity = connection.session.identity
+        assert identity is not None
+        mark = codec.encode(
+            f.ReadMark(conversation=conversation, user=identity.user, role=identity.role, seq=order.seq)
+        )
+        project = connection.project_of(conversation)
+        await self.ask(
+            connection, project, conversation,
+            lambda acting, done: self._parts.conversations.read(acting, conversation, order.seq, mark, done),
+        )  # fmt: skip
+        connection.hear(fx.Answered(order.ref))
+
+    async def _history(self, connection: Connection, order: fx.FetchHistory) -> None:
+        conversation = require_conversation(order.conversation)
+        page: Page = await self.ask(
+            connection, connection.project_of(conversation), conversation,
+            lambda acting, done: self._parts.conversations.open(
+                acting, conversation, done, what="before", cursor=order.before, limit=order.limit
+            ),
+        )  # fmt: skip
+        frame = f.Replay(conversation=conversation, messages=raw(page.entries), ref=order.ref, more=page.more)
+        connection.hear(fx.Answered(order.ref, (frame,), ack=False))
+
+    async def _note(self, connection: Connection, order: fx.WriteNote) -> None:
+        conversation = require_conversation(order.conversation)
+        identity = connection.session.identity
+        assert isinstance(identity, Agent)
+        entry = f.NoteEntry(
+            conversation=conversation,
+            seq=0,
+            at=0,
+            agent=identity.agent,
+            text=order.text,
+            name=identity.name,
+            ref=order.ref,
+        )
+        tail = codec.event_tail(entry)
+        at, seq, repeated = await self.ask(
+            connection, connection.project_of(conversation), conversation,
+            lambda acting, done: self._parts.conversations.note(acting, conversation, order.ref, tail, done),
+        )  # fmt: skip
+        ack = f.Ack(ref=order.ref, at=at, seq=seq, repeated=bool(repeated), conversation=conversation)
+        connection.hear(fx.Answered(order.ref, (ack,), ack=False))
+
+    def tell_agents(self, conversation: ConversationId, frame: f.ServerFrame) -> None:
+        """Publish a frame that only agents who follow the conversation receive."""
+        self._parts.conversations.publish(agent_channel(conversation), codec.encode(frame))
+
+    # Closed sessions
+
+    def closed(self, connection: Connection, code: int) -> None:
+        """A connection is gone: note it in its row, with the others of the next seconds."""
+        if connection.row is None:
+            return
+        if not self._closed:
+            self._parts.wheel.schedule(CLOSED_BATCH_MS, self.flush_closed)
+        self._closed.append((connection, code))
+
+    def flush_closed(self) -> None:
+        batch, self._closed = self._closed, []
+        now = self._parts.node.now()
+        rows = [
+            (connection.session_id, closed(connection.row, now, code))
+            for connection, code in batch
+            if connection.row is not None and not self._parts.roster.holds(connection.session_id)
+        ]
+        self._parts.sessions.mark_closed(rows)

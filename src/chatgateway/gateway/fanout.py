@@ -1,0 +1,225 @@
+"""From publications to listeners: this node's hubs, and how somebody comes to follow a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chatgateway.core import effects as fx
+from chatgateway.core.identity import Agent
+from chatgateway.errors import ConversationUnknown
+from chatgateway.gateway.connection import Connection
+from chatgateway.gateway.hub import Hub
+from chatgateway.gateway.views import agents_view, raw, reset_frame, visitors_view
+from chatgateway.log import log
+from chatgateway.protocol import codec
+from chatgateway.protocol import frames as f
+from chatgateway.store.conversations import (
+    PAGE_ENTRIES,
+    REPLAY_ENTRIES,
+    Acting,
+    Page,
+    agent_channel,
+    event_channel,
+    require_conversation,
+)
+from chatgateway.store.subscriber import Subscriber
+from chatgateway.types import ConversationId, Position, ProjectId, SessionId, UnixMs, UserId
+
+if TYPE_CHECKING:
+    from chatgateway.gateway.parts import Parts
+
+IDLE_MS = 5_000
+"""A hub without listeners is kept this long: pages that navigate come back at once."""
+
+LOOK_EVERY_MS = 1_000
+
+
+class Fanout:
+    """The hubs of this node."""
+
+    def __init__(self, parts: Parts, subscriber: Subscriber) -> None:
+        self._parts = parts
+        self._subscriber = subscriber
+        self._hubs: dict[ConversationId, Hub] = {}
+        self._opening: dict[ConversationId, asyncio.Lock] = {}
+        self._agent_channels: set[ConversationId] = set()
+        parts.wheel.schedule(LOOK_EVERY_MS, self._look)
+
+    @property
+    def may_deliver(self) -> bool:
+        return self._parts.node.may_act
+
+    def loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # Following
+
+    async def follow(self, connection: Connection, order: fx.Follow) -> None:
+        """Bring a connection to the top of a conversation and keep it there.
+
+        Raises ConversationUnknown, StoreError. With a cursor: what came after it, or a reset; without: the tail.
+        """
+        conversation = require_conversation(order.conversation)
+        hub = await self._hub(conversation)
+        cursor, first = order.cursor, True
+        connection.followed[conversation] = hub
+        hub.joining += 1
+        try:
+            while True:
+                page = await self._read(connection, hub, cursor)
+                if connection.closed or connection.followed.get(conversation) is not hub:
+                    return
+                if first:
+                    connection.say(await self._view(connection, page, order.ref))
+                    first = False
+                cursor = self._show(connection, conversation, page, cursor)
+                if not (page.status == "gapless" and page.more) and hub.admit(connection, cursor):
+                    break
+        except BaseException:
+            if connection.followed.get(conversation) is hub and connection not in hub.members:
+                del connection.followed[conversation]
+            raise
+        finally:
+            hub.joining -= 1
+            self.close_if_idle(hub)
+        if isinstance(connection.session.identity, Agent):
+            await self._hear_agents(conversation, hub)
+        elif not connection.closed:
+            self._parts.desk.visitor_came(connection, conversation)
+        connection.hear(fx.Answered(order.ref))
+
+    async def _read(self, connection: Connection, hub: Hub, cursor: Position | None) -> Page:
+        conversation = hub.conversation
+        if not hub.project:
+            await self._learn_project(hub)
+        project = connection.project_of(conversation)
+
+        def ask(acting: Acting, done: Callable[[Any], None]) -> None:
+            if cursor is None:
+                self._parts.conversations.open(acting, conversation, done, what="tail", limit=PAGE_ENTRIES)
+            else:
+                self._parts.conversations.open(
+                    acting, conversation, done, what="after", cursor=cursor, limit=REPLAY_ENTRIES
+                )
+
+        return await self._parts.errands.ask(connection, project, conversation, ask)
+
+    async def _learn_project(self, hub: Hub) -> None:
+        """An agent acts for several projects: the conversation's head says for which one here."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._parts.conversations.head(hub.conversation, future.set_result)
+        head = await future
+        if isinstance(head, Exception):
+            raise head
+        if head is None:
+            raise ConversationUnknown
+        hub.project = head.project
+
+    def _show(
+        self, connection: Connection, conversation: ConversationId, page: Page, cursor: Position | None
+    ) -> Position:
+        """Say what was read, and return where the listener stands now."""
+        if page.status != "gapless" or cursor is None:
+            connection.say(reset_frame(conversation, page))
+            return page.head.top
+        if page.entries:
+            connection.say(f.Replay(conversation=conversation, messages=raw(page.entries), more=page.more))
+            last = codec.decode_head(page.entries[-1])
+            return Position(UnixMs(last.at), last.seq, last.link)
+        return cursor
+
+    async def _view(self, connection: Connection, page: Page, ref: str) -> f.ConversationView:
+        if isinstance(connection.session.identity, Agent):
+            card = await self._parts.desk.card(page.head)
+            return agents_view(page.head, card, ref=ref)
+        return visitors_view(page.head, connection.user, ref=ref)
+
+    # Hubs
+
+    async def _hub(self, conversation: ConversationId) -> Hub:
+        """Return the conversation's hub, whose subscription is confirmed."""
+        lock = self._opening.setdefault(conversation, asyncio.Lock())
+        try:
+            async with lock:
+                hub = self._hubs.get(conversation)
+                if hub is None:
+                    hub = Hub(self, conversation)
+                    self._hubs[conversation] = hub
+                if not hub.subscribed:
+                    await self._subscriber.subscribe(event_channel(conversation), hub.on_event)
+                    hub.subscribed = True
+                return hub
+        except BaseException:
+            self._hubs.pop(conversation, None)
+            raise
+        finally:
+            if not lock.locked():
+                self._opening.pop(conversation, None)
+
+    async def _hear_agents(self, conversation: ConversationId, hub: Hub) -> None:
+        if conversation not in self._agent_channels:
+            self._agent_channels.add(conversation)
+            await self._subscriber.subscribe(agent_channel(conversation), hub.on_agents_event)
+
+    def agent_left(self, hub: Hub) -> None:
+        if not hub.has_agents and hub.conversation in self._agent_channels:
+            self._agent_channels.discard(hub.conversation)
+            self._subscriber.unsubscribe(agent_channel(hub.conversation))
+
+    def close_if_idle(self, hub: Hub) -> None:
+        """Close a hub later, unless somebody came back."""
+        if not hub.members and not hub.joining:
+            self._parts.wheel.schedule(IDLE_MS, lambda: self._close(hub))
+
+    def _close(self, hub: Hub) -> None:
+        conversation = hub.conversation
+        if hub.members or hub.joining or self._hubs.get(conversation) is not hub or conversation in self._opening:
+            return
+        del self._hubs[conversation]
+        self._subscriber.unsubscribe(event_channel(conversation))
+        self.agent_left(hub)
+
+    # Gaps
+
+    def read_after(self, hub: Hub, position: Position, done: Callable[[Page | Exception], None]) -> None:
+        """Read for a hub, on nobody's behalf: its listeners are judged when they are handed something."""
+        node = Acting(UserId(""), "node", SessionId(""), UnixMs(0), ProjectId(""), None, self._parts.node.trust.applied)
+        self._parts.conversations.open(
+            node, hub.conversation, done, what="after", cursor=position, limit=REPLAY_ENTRIES
+        )
+
+    def retry_later(self, hub: Hub) -> None:
+        self._parts.wheel.schedule(1_000, hub.check)
+
+    def vanished(self, hub: Hub) -> None:
+        """The conversation is not in the store any more: whoever follows it is told."""
+        for member in list(hub.members):
+            member.hear(fx.Failed(hub.conversation, ConversationUnknown()))
+            hub.leave(member)
+
+    def restored(self, channels: list[str]) -> None:
+        """Subscriptions are back after a loss: what was published between is gone, so every hub looks."""
+        log.warning("fanout.restored", count=len(channels))
+        self.suspect_all()
+
+    def suspect_all(self) -> None:
+        """Check every hub against the log."""
+        for hub in list(self._hubs.values()):
+            hub.suspect = True
+            hub.check()
+
+    def _look(self) -> None:
+        """Compare the tops of those hubs that are due, all in one write."""
+        self._parts.wheel.schedule(LOOK_EVERY_MS, self._look)
+        if not self.may_deliver:
+            return
+        at = self.loop_time()
+        for hub in self._hubs.values():
+            if hub.due(at):
+                hub.looked(at)
+                self._parts.conversations.top(hub.conversation, hub.compare)
+
+    def __len__(self) -> int:
+        return len(self._hubs)

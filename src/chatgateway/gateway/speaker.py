@@ -1,0 +1,159 @@
+"""Change who speaks on a live connection: hello, authenticate, sign out.
+
+What ends as a refusal leaves the connection as it was. A sign-out that could not be written is an error too: a person
+who was told "signed out" must be signed out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import TYPE_CHECKING
+
+from chatgateway.core import effects as fx
+from chatgateway.core.identity import Agent, Anonymous, Authenticated
+from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, Grounds
+from chatgateway.errors import KeyRevoked, PeerError, StoreError
+from chatgateway.gateway.connection import Connection
+from chatgateway.gateway.signin import Admitted, Join
+from chatgateway.log import log
+from chatgateway.store import schema
+from chatgateway.types import AppId, ProjectId, UserId
+
+if TYPE_CHECKING:
+    from chatgateway.gateway.parts import Parts
+
+
+class Speaker:
+    """Binds identities to live connections."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def carry_out(self, connection: Connection, order: fx.Identify | fx.SignIn | fx.SignOff) -> None:
+        """Do what the session ordered and tell it how it went. Never raises."""
+        ref = (
+            order.hello.ref
+            if isinstance(order, fx.Identify)
+            else order.authenticate.ref
+            if isinstance(order, fx.SignIn)
+            else order.ref
+        )
+        held = connection.grounds
+        try:
+            match order:
+                case fx.Identify(hello):
+                    caller = connection.caller
+                    caller.app, caller.page, caller.client = hello.app or caller.app, hello.page, hello.client
+                    caller.can_refresh = hello.can_refresh
+                    admitted = await self._parts.sign_in.admit(
+                        caller, hello.token or caller.bearer, hello.earlier, None, self._join(connection)
+                    )
+                case fx.SignIn(authenticate, must_be):
+                    admitted = await self._sign_in(connection, authenticate.token, must_be)
+                case fx.SignOff(_, everywhere):
+                    admitted = await self._sign_off(connection, everywhere)
+        except Exception as error:  # noqa: BLE001  the outermost frame of a command
+            if not isinstance(error, (PeerError, StoreError)):
+                log.error("signin.failed", app=connection.caller.app, exc_info=error)
+            self._restore(connection, held)
+            after_ms = random.randrange(*RETRY_AFTER_REVOKED_MS) if isinstance(error, KeyRevoked) else 0  # noqa: S311
+            connection.hear(fx.BindRefused(ref, error, after_ms))
+            return
+        self._bound(connection, ref, admitted)
+
+    def _join(self, connection: Connection) -> Join:
+        def join(grounds: Grounds) -> None:
+            if not connection.closed:
+                connection.rest_on(grounds)
+
+        return join
+
+    async def _sign_in(self, connection: Connection, token: str, must_be: UserId | None) -> Admitted:
+        """Upgrade a stranger in place, or refresh the same person without a new session."""
+        earlier, session = None, None
+        if isinstance(connection.session.identity, Anonymous):
+            earlier = connection.credential
+        elif isinstance(connection.session.identity, Authenticated):
+            session = connection.session_id
+        admitted = await self._parts.sign_in.admit(
+            connection.caller, token, earlier, must_be, self._join(connection), session
+        )
+        if session is not None and connection.earlier is not None and isinstance(admitted.identity, Authenticated):
+            kept = dataclasses.replace(admitted.identity, earlier=connection.earlier)
+            return dataclasses.replace(admitted, identity=kept)
+        return admitted
+
+    async def _sign_off(self, connection: Connection, everywhere: bool) -> Admitted:
+        """Revoke on the server first; only then is somebody new here."""
+        parts, identity = self._parts, connection.session.identity
+        assert identity is not None
+        if isinstance(identity, Agent):
+            raise PeerError("Agents sign out through the console.")
+        project, user, session = connection.session.project, identity.user, connection.session_id
+        earlier, now = connection.earlier, await parts.store.now()
+        # We leave first: the entry that we are about to write ends every socket that rests on this session.
+        fresh = parts.sign_in.stranger_after(connection.caller, project, now, self._join(connection))
+        partitions = await parts.sessions.partitions(project, user)
+        if isinstance(identity, Anonymous) or everywhere:
+            await parts.control.mark_person(project, user, list(partitions), "*", str(now))
+            entry = parts.control.entry("person", project, user, "signed_out", now)
+        else:
+            await parts.control.mark_person(project, user, list(partitions), session, "session_signed_out")
+            entry = parts.control.entry("session", project, session, "session_signed_out", now)
+        await parts.control.finish(await parts.control.write(entry))
+        if earlier is not None:
+            await self._bury(project, earlier, now)
+        parts.node.ring_doorbell()
+        connection.row = None
+        connection.caller.facts = {}
+        return fresh
+
+    async def _bury(self, project: ProjectId, earlier: UserId, now: int) -> None:
+        """The anonymous credential that this session came from dies with it."""
+        parts = self._parts
+        partition = schema.partition_of_user(project, earlier)
+        await parts.control.mark_person(project, earlier, [partition], "*", str(now))
+        entry = parts.control.entry("person", project, earlier, "signed_out", parts.node.now())
+        await parts.control.finish(await parts.control.write(entry))
+
+    def _restore(self, connection: Connection, held: Grounds | None) -> None:
+        if held is not None and connection.grounds != held and not connection.closed:
+            connection.rest_on(held)
+
+    def _bound(self, connection: Connection, ref: str, admitted: Admitted) -> None:
+        parts, node = self._parts, self._parts.node
+        if connection.closed:
+            # The peer left while we were asking: nobody must stay in the roster.
+            parts.roster.leave(connection, admitted.grounds)
+            return
+        connection.row = admitted.row
+        connection.credential = admitted.token
+        present = node.presence.get(admitted.project, ()) if admitted.project else ()
+        connection.hear(
+            fx.Bound(
+                ref=ref,
+                identity=admitted.identity,
+                session=admitted.grounds.session,
+                project=admitted.project,
+                partition=schema.partition_of_user(admitted.project, admitted.identity.user),
+                session_token=admitted.token,
+                now=node.now(),
+                name=admitted.identity.name,
+                email=admitted.email,
+                policy=admitted.policy,
+                agents_present=bool(present),
+            )
+        )
+        parts.doors.identified(connection)
+        if isinstance(admitted.identity, Agent):
+            node.ring_doorbell()
+
+    async def record(self, connection: Connection) -> None:
+        """Write the row of an anonymous session before its first words. Raises PeerError, StoreError."""
+        assert connection.grounds is not None
+        identity = connection.session.identity
+        assert identity is not None
+        connection.row = await self._parts.sign_in.bind_row(
+            connection.grounds, connection.caller, AppId(connection.caller.app), identity.expires_at
+        )

@@ -1,0 +1,1 @@
+"""What is asked of others: mail, key sets, webhooks, archives."""

@@ -1,0 +1,1 @@
+"""What is said: the frames on the wire and how they become bytes."""

@@ -1,0 +1,184 @@
+"""Every store name that chatgateway uses: what it is, its type, and when it goes away.
+
+    cg:{T}:v                    string  the partition's fence: a control-log version           never
+    cg:{T}:c:CONV:m             hash    project, visitor, top position, state, counters,
+                                        read marks, holder (see TRUST in docs/protocol.md)      with the conversation
+    cg:{T}:c:CONV:s             stream  entry AT-SEQ: e = encoded event, k = kid that vouched   moved by retention
+    cg:{T}:c:CONV:i:AUTHOR      zset    that author's 128 greatest refs: score = the ref's ms,
+                                        member = ref/at/seq/link                                with the conversation
+    cg:{T}:c:CONV:n             stream  agents-only notes, entry SEQ-0: e = encoded note        with the conversation
+    cg:{T}:c:CONV:o             hash    overlay by seq (redacted, erased, doubtful), at read    with the conversation
+    cg:{T}:u:PROJECT:USER       hash    the person: revision, value (JSON)                      when erased
+    cg:{T}:u:PROJECT:USER:c     zset    conversations joined: score = when                      with the person
+    cg:{T}:u:PROJECT:USER:x     hash    session rows: SESSION -> JSON                           90 days, by bind
+    cg:{T}:ub:PROJECT           zset    people of this partition: score = updated_at            with the person
+    cg:{T}:w:PROJECT:USER       hash    withdrawn trust: * -> instant before which the person's
+                                        sessions are dead, blocked -> instant, SESSION -> why    180 days
+    cg:{T}:id:PROJECT:DIGEST    string  identifier (external id, address) -> user id            with the person
+    cg:{T}:ib:PROJECT:VIEW      zset    inbox part: conversation -> last activity               with the conversation
+    cg:{ctl}:v                  hash    reserved, committed: control-log versions               never
+    cg:{ctl}:log                stream  control log: entry VERSION-0                            never
+    cg:{ctl}:p                  hash    PROJECT:revision, PROJECT:value (JSON)                  with the project
+    cg:{ctl}:app                hash    APP:revision, APP:value (JSON)                          with the app
+    cg:{ctl}:k:PROJECT          hash    key ring: revision, value (sealed secrets inside),
+                                        used:KID -> instant                                     with the project
+    cg:{ctl}:g                  hash    the gateway's own ring: revision, value (sealed)        never
+    cg:{ctl}:a                  hash    AGENT:revision, AGENT:value (JSON), name:NAME -> AGENT  when removed
+    cg:{ctl}:once:DIGEST        string  console ticket, login link: used once                   30 s, 15 min
+    cg:{ctl}:con:DIGEST         string  console session (cookie)                                12 h, sliding
+    cg:{ctl}:try:DIGEST         string  counter of login attempts by name and address           15 min
+    cg:{ctl}:req:REQUEST        string  answer of a transition, for its repeats                 1 h
+    cg:{ctl}:aud:PROJECT        stream  audit entries, hash-chained                             never
+    cg:{ctl}:aud:PROJECT:h      hash    head of the chain: seq, hash                            never
+    cg:{ctl}:nodes              hash    NODE -> lease (JSON)                                    by the reaper
+    cg:{ctl}:cron               hash    schedules (reserved)                                    when done
+    cg:{ctl}:schema             hash    version, store, created_at, canary                      never
+
+Channels (publications are hints; the streams are the truth):
+
+    cg:{T}:c:CONV:e             the encoded event, typing, read marks
+    cg:{T}:c:CONV:a             for agents only: notes, identity, presence of the visitor
+    cg:{T}:h:PROJECT            the inbox part changed: the conversation's id
+    cg:{ctl}:bell               doorbell: the control log's committed version grew
+    cg:{ctl}:probe:NODE         a node's loopback probe
+
+The braces are a cluster hash tag: what one script touches lives in one slot. T is one of 256 tags, chosen once so
+that tag number p hashes into slots 64*p .. 64*p+63: any 3 to 24 primaries carry equal shares.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import itertools
+
+from chatgateway.types import ConversationId, NodeId, ProjectId, UserId
+
+SCHEMA_VERSION = 1
+PARTITIONS = 256
+_SLOTS = 16_384
+CTL = "cg:{ctl}:"
+
+VERSION = CTL + "v"
+LOG = CTL + "log"
+PROJECTS = CTL + "p"
+APPS = CTL + "app"
+GATEWAY_RING = CTL + "g"
+AGENTS = CTL + "a"
+NODES = CTL + "nodes"
+CRON = CTL + "cron"
+SCHEMA = CTL + "schema"
+DOORBELL = CTL + "bell"
+
+INBOX_VIEWS = ("open", "unassigned", "resolved")
+"""Views with a part of their own; an agent's own part is ``agent:AGENT``."""
+
+
+def _choose_tags() -> tuple[str, ...]:
+    """The first text in counting order (base 36, two or three characters) that hashes into each partition's slots.
+
+    CRC-16/XMODEM modulo 16,384 is the slot of a key (Redis Cluster specification, "Key distribution model").
+    """
+    alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+    tags: dict[int, str] = {}
+    for length in (2, 3):
+        for letters in itertools.product(alphabet, repeat=length):
+            text = "".join(letters)
+            tags.setdefault(binascii.crc_hqx(text.encode(), 0) % _SLOTS // (_SLOTS // PARTITIONS), text)
+            if len(tags) == PARTITIONS:
+                return tuple(tags[number] for number in range(PARTITIONS))
+    raise AssertionError("unreachable: three characters cover every partition")
+
+
+TAGS = _choose_tags()
+"""Tag of each partition; fixed for ever, a test pins them."""
+
+
+def partition_of_user(project: ProjectId, user: UserId) -> int:
+    """Return the partition in which a person, and the conversations they begin, live."""
+    return hashlib.blake2b(f"{project}/{user}".encode(), digest_size=1).digest()[0]
+
+
+def partition_of_conversation(conversation: ConversationId) -> int:
+    """Return the partition that the id names (``cnv_PP…``). Raises ValueError for what is no conversation id."""
+    if not conversation.startswith("cnv_"):
+        raise ValueError("not a conversation id")
+    return int(conversation[4:6], 16)
+
+
+def partition_of_identifier(project: ProjectId, digest: str) -> int:
+    return hashlib.blake2b(f"{project}/{digest}".encode(), digest_size=1).digest()[0]
+
+
+def identifier_digest(kind: str, identifier: str) -> str:
+    """Return a key-safe name for what a customer chose freely: no brace, star or NUL of theirs reaches a key."""
+    return hashlib.sha256(f"{kind}\0{identifier}".encode()).hexdigest()[:40]
+
+
+def fence(partition: int) -> str:
+    return f"cg:{{{TAGS[partition]}}}:v"
+
+
+def conversation(conversation: ConversationId, part: str) -> str:
+    """A conversation's key or channel: part ``m``, ``s``, ``i:AUTHOR``, ``n``, ``o``, ``e`` or ``a``."""
+    return f"cg:{{{TAGS[partition_of_conversation(conversation)]}}}:c:{conversation}:{part}"
+
+
+def person(project: ProjectId, user: UserId, part: str = "") -> str:
+    """A person's key: part "" (the record), ``c`` (conversations) or ``x`` (session rows)."""
+    tag = TAGS[partition_of_user(project, user)]
+    return f"cg:{{{tag}}}:u:{project}:{user}" + (f":{part}" if part else "")
+
+
+def people(partition: int, project: ProjectId) -> str:
+    """One partition's part of the list of people."""
+    return f"cg:{{{TAGS[partition]}}}:ub:{project}"
+
+
+def withdrawn(partition: int, project: ProjectId, user: UserId) -> str:
+    """The marks of one person in one partition that holds conversations of theirs."""
+    return f"cg:{{{TAGS[partition]}}}:w:{project}:{user}"
+
+
+def identifier(project: ProjectId, digest: str) -> str:
+    return f"cg:{{{TAGS[partition_of_identifier(project, digest)]}}}:id:{project}:{digest}"
+
+
+def inbox(partition: int, project: ProjectId, view: str) -> str:
+    return f"cg:{{{TAGS[partition]}}}:ib:{project}:{view}"
+
+
+def inbox_hints(partition: int, project: ProjectId) -> str:
+    return f"cg:{{{TAGS[partition]}}}:h:{project}"
+
+
+def key_ring(project: ProjectId) -> str:
+    return f"{CTL}k:{project}"
+
+
+def once(digest: str) -> str:
+    return f"{CTL}once:{digest}"
+
+
+def console_session(digest: str) -> str:
+    return f"{CTL}con:{digest}"
+
+
+def attempts(digest: str) -> str:
+    return f"{CTL}try:{digest}"
+
+
+def request(request: str) -> str:
+    return f"{CTL}req:{request}"
+
+
+def audit(project: str) -> str:
+    return f"{CTL}aud:{project or '-'}"
+
+
+def audit_head(project: str) -> str:
+    return f"{CTL}aud:{project or '-'}:h"
+
+
+def probe(node: NodeId) -> str:
+    return f"{CTL}probe:{node}"

@@ -1,0 +1,134 @@
+"""Session rows: who is (or was) live, from where, on which key's word.
+
+A row is a hint for people and a requirement for resuming a signed-in session; correctness of revocation never depends
+on it. Rows are kept 90 days for the report after a compromise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from chatgateway.store import schema
+from chatgateway.store.client import Store
+from chatgateway.store.script import Script
+from chatgateway.types import NodeId, ProjectId, SessionId, UnixMs, UserId, Version
+
+_BIND = Script("bind")
+KEPT_MS = 90 * 86_400_000
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One session as the store remembers it. ``bound_at`` and ``signed_at`` are written by the store's own clock."""
+
+    bound_at: int = 0
+    signed_at: int = 0
+    """When trust in it was established; a person's mark at or after this instant ends it."""
+    project: str
+    user: str
+    app: str = ""
+    kid: str = ""
+    assurance: str = "anonymous"
+    expires_at: int = 0
+    earlier: str = ""
+    """The anonymous visitor that this session was before it signed in."""
+    origin: str = ""
+    address_block: str = ""
+    page: str = ""
+    client: str = ""
+    can_refresh: bool = False
+    node: str = ""
+    closed_at: int = 0
+    close_code: int = 0
+
+
+_decode = msgspec.json.Decoder(SessionRow).decode
+
+
+class Sessions:
+    """The session rows of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def bind(self, session: SessionId, row: SessionRow, version: Version, now: UnixMs) -> UnixMs:
+        """Record that ``session`` is live and return when trust in it was established (the store's clock).
+
+        ``version`` is the one that verified the token. Raises Stale, Withdrawn, StoreUnavailable.
+        """
+        project, user = ProjectId(row.project), UserId(row.user)
+        partition = schema.partition_of_user(project, user)
+        blank = msgspec.structs.replace(row, bound_at=0, signed_at=0)
+        signed_at = await self._store.hot.ask(
+            _BIND,
+            [schema.fence(partition), schema.person(project, user, "x"), schema.withdrawn(partition, project, user)],
+            [int(version), session, row.signed_at, msgspec.json.encode(blank)[1:], now - KEPT_MS],
+        )
+        return UnixMs(int(signed_at))
+
+    async def get(self, project: ProjectId, user: UserId, session: SessionId) -> SessionRow | None:
+        """Return the row of a session, or None when there is none."""
+        raw = await self._store.redis.hget(schema.person(project, user, "x"), session)
+        return _decode(raw) if raw else None
+
+    async def of_person(self, project: ProjectId, user: UserId) -> dict[SessionId, SessionRow]:
+        """Return every remembered session of one person."""
+        rows: Any = await self._store.redis.hgetall(schema.person(project, user, "x"))
+        return {SessionId(key.decode()): _decode(value) for key, value in rows.items()}
+
+    async def of_project(self, project: ProjectId) -> dict[SessionId, SessionRow]:
+        """Return every remembered session of a project, by walking the partitions' keys (for people, not for speed)."""
+        found: dict[SessionId, SessionRow] = {}
+        async for key in self._store.redis.scan_iter(match=f"cg:*:u:{project}:*:x", count=1000):
+            for session, row in (await self._store.redis.hgetall(key)).items():
+                found[SessionId(session.decode())] = _decode(row)
+        return found
+
+    async def marks(self, project: ProjectId, user: UserId) -> dict[str, str]:
+        """Return the withdrawal marks of a person in their own partition."""
+        partition = schema.partition_of_user(project, user)
+        marks: Any = await self._store.redis.hgetall(schema.withdrawn(partition, project, user))
+        return {key.decode(): value.decode() for key, value in marks.items()}
+
+    async def partitions(self, project: ProjectId, user: UserId) -> set[int]:
+        """Return every partition that holds conversations which this person may write to."""
+        found = {schema.partition_of_user(project, user)}
+        for row in (await self.of_person(project, user)).values():
+            if row.earlier:
+                found.add(schema.partition_of_user(project, UserId(row.earlier)))
+        for conversation in await self._store.redis.zrange(schema.person(project, user, "c"), 0, -1):
+            found.add(schema.partition_of_conversation(conversation.decode()))
+        return found
+
+    def mark_closed(
+        self, closed: Sequence[tuple[SessionId, SessionRow]], done: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        """Note in a batch that these sessions' sockets are gone; best effort."""
+        for session, row in closed:
+            key = schema.person(ProjectId(row.project), UserId(row.user), "x")
+            head = f'{{"bound_at":{row.bound_at},"signed_at":{row.signed_at},'.encode()
+            rest = msgspec.json.encode(msgspec.structs.replace(row, bound_at=0, signed_at=0))[1:]
+            self._store.hot.call(("HSET", key, session, head + rest), (), (), done)
+
+
+def address_block(address: str) -> str:
+    """Return the network that an address belongs to (IPv4 /24, IPv6 /64): enough to tell places apart, no more."""
+    import ipaddress
+
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
+
+
+def here(row: SessionRow, node: NodeId) -> SessionRow:
+    """Return the row as it reads while its socket is on ``node``."""
+    return msgspec.structs.replace(row, node=node, closed_at=0, close_code=0)
+
+
+def closed(row: SessionRow, now: UnixMs, code: int) -> SessionRow:
+    """Return the row as it reads once its socket is gone."""
+    return msgspec.structs.replace(row, node="", closed_at=now, close_code=code)
