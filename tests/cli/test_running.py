@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.cli.conftest import Command
 
 
@@ -99,7 +98,7 @@ class TestDemo:
                 assert demo.stdout is not None
                 lines = [demo.stdout.readline() for _ in range(10)]
                 shown = "".join(lines)
-                assert str(tmp_path / ".demo") in lines[0]
+                assert str(tmp_path / ".demo") in lines[1]
                 assert f"http://localhost:{site}/" in shown
                 assert re.search(rf"http://127\.0\.0\.1:{gateway}/agent#login=cgl_\w+", shown)
                 page = urllib.request.urlopen(f"http://localhost:{site}/").read().decode()

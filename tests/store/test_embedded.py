@@ -283,3 +283,20 @@ class TestStart:
         with pytest.raises(RuntimeError, match="main thread"):
             await asyncio.to_thread(elsewhere)
         assert is_free(tmp_path)
+
+    async def test_that_is_cancelled_leaves_nothing_running(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = asyncio.Event()
+
+        async def never(self: EmbeddedStore) -> None:
+            asked.set()
+            await asyncio.Future()
+
+        monkeypatch.setattr(EmbeddedStore, "_ask", never)
+        starting = asyncio.create_task(EmbeddedStore.start(tmp_path, die_with_parent=True))
+        await asked.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await eventually(lambda: is_free(tmp_path))

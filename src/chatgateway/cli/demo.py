@@ -139,7 +139,8 @@ async def _tell(settings: Settings, stage: Stage, site_port: int) -> None:
     regenerate = [*_itself(), "key", "regenerate", stage.project.id, "--data", _short(data)]
     regenerate += ["--secret-file", _short(stage.secret_file)]
     click.echo(f"""\
-chatgateway {__version__} is running; its data is in {data.absolute()}. Ctrl-C stops everything.
+chatgateway {__version__} is running. Ctrl-C stops everything.
+Its data is in {data.absolute()}: a second run goes on with it; delete it to begin anew.
 
   visitor    http://localhost:{site_port}/
   agent      {stage.link}

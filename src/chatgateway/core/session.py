@@ -310,7 +310,7 @@ class Session:
         return [fx.End(code, after_ms, sentence)]
 
 
-_GOODBYE = {
+_GOODBYE: dict[ClientAction, f.GoodbyeRetry] = {
     ClientAction.BACK_OFF_AND_RESUME: "resume",
     ClientAction.BACK_OFF_AND_START_ANEW: "start_anew",
     ClientAction.RETURN_INSIDE_THE_WINDOW: "resume",
@@ -322,10 +322,4 @@ _GOODBYE = {
 def goodbye(end: fx.End) -> f.Goodbye:
     """Return the frame that goes before a close."""
     retry = _GOODBYE[end.code.client_action]
-    return f.Goodbye(
-        code=end.code,
-        reason=end.code.reason,
-        retry=retry,
-        after_ms=end.after_ms,
-        sentence=end.sentence,  # type: ignore[arg-type]
-    )
+    return f.Goodbye(code=end.code, reason=end.code.reason, retry=retry, after_ms=end.after_ms, sentence=end.sentence)

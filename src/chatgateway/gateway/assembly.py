@@ -12,6 +12,7 @@ import gc
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.applications import Starlette
 
@@ -77,10 +78,9 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
     """Yield the parts of a gateway that has caught up and holds a lease. Raises StoreError."""
     store, sealer = opened
     keyrings = KeyRings(store, sealer)
-    rules = rules_of(settings)
     parts = Parts(
         settings=settings,
-        rules=SessionRules(**{**_as_dict(rules), "durability": store.durability}),  # type: ignore[arg-type]
+        rules=replace(rules_of(settings), durability=store.durability),
         store=store,
         projects=Projects(store),
         keyrings=keyrings,
@@ -111,7 +111,12 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
     parts.speaker, parts.claims = Speaker(parts), Claims(parts)
     subscriber = await store.open_subscriber(parts.node.id)
     parts.fanout, parts.desk = Fanout(parts, subscriber), Desk(parts, subscriber)
-    subscriber.on_restored = lambda channels: (parts.fanout.restored(channels), parts.desk.restored(), None)[-1]
+
+    def restored(channels: list[str]) -> None:
+        parts.fanout.restored(channels)
+        parts.desk.restored()
+
+    subscriber.on_restored = restored
     node = parts.node
     node.active_agents = parts.desk.active_agents
     node.on_presence = parts.desk.presence_changed
@@ -133,12 +138,6 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
         await parts.errands.stop()
         await node.stop()
         await subscriber.close()
-
-
-def _as_dict(rules: SessionRules) -> dict[str, object]:
-    import dataclasses
-
-    return dataclasses.asdict(rules)
 
 
 async def _watch_store(parts: Parts) -> None:
@@ -219,7 +218,11 @@ async def run(settings: Settings) -> int:
         app, wire=wire, host=settings.host, port=settings.port, message_max_bytes=settings.inbound_max_bytes,
         trusted_proxies=settings.trusted_proxies,
     )  # fmt: skip
-    server = Server(config)
+
+    async def on_drain() -> None:
+        await drain(app.state.parts)
+
+    server = Server(config, on_drain)
     port = await server.bind()
     async with (
         opened_store(settings, on_health=_tell_health) as opened,
@@ -227,11 +230,6 @@ async def run(settings: Settings) -> int:
     ):
         parts.own_origins = _own_origins(settings, port)
         app.state.parts = parts
-
-        async def on_drain() -> None:
-            await drain(parts)
-
-        server._on_drain = on_drain
         log.info("gateway.listening", host=settings.host, port=port)
         gc.collect()
         gc.freeze()

@@ -43,6 +43,8 @@ class Caller:
     page: str = ""
     client: str = ""
     can_refresh: bool = False
+    live: bool = True
+    """Whether a socket comes with it: an exchange over HTTP makes a session that is nowhere yet."""
     facts: dict[str, str] = field(default_factory=dict[str, str])
 
 

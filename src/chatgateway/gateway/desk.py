@@ -7,6 +7,8 @@ all agents of the project on this node.
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chatgateway.core import effects as fx
@@ -21,7 +23,7 @@ from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
 from chatgateway.store import schema
 from chatgateway.store.subscriber import Subscriber
-from chatgateway.types import ConversationId, ProjectId, SessionId, UserId
+from chatgateway.types import ConversationId, ProjectId, SessionId, UnixMs, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
@@ -84,10 +86,10 @@ class Desk:
 
     async def head(self, conversation: ConversationId) -> Head | None:
         """Return a conversation's head, or None. Raises StoreError."""
-        return await _awaited(lambda done: self._parts.conversations.head(conversation, done))
+        return await _awaited(functools.partial(self._parts.conversations.head, conversation))
 
     async def _preview(self, conversation: ConversationId) -> str:
-        return preview_of(await _awaited(lambda done: self._parts.conversations.last_entry(conversation, done)))
+        return preview_of(await _awaited(functools.partial(self._parts.conversations.last_entry, conversation)))
 
     # The inbox
 
@@ -97,7 +99,8 @@ class Desk:
         if not isinstance(identity, Agent) or project not in identity.projects:
             raise Forbidden("You do not answer for this project.")
         await self._watch(connection, project)
-        names, more = await self._parts.inbox.page(project, inbox.view, inbox.before, inbox.limit, identity.agent)  # type: ignore[arg-type]
+        before = UnixMs(inbox.before) if inbox.before is not None else None
+        names, more = await self._parts.inbox.page(project, inbox.view, before, inbox.limit, identity.agent)
         rows = await self._rows(names)
         page = f.InboxPage(project=project, rows=rows, ref=inbox.ref, more=more)
         connection.hear(fx.Answered(inbox.ref, (page,), ack=False))
@@ -235,7 +238,7 @@ class Desk:
                 )
 
 
-async def _awaited(call: Any) -> Any:
+async def _awaited(call: Callable[[Callable[[Any], None]], None]) -> Any:
     """Return what a callback-style store call answers. Raises StoreError."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

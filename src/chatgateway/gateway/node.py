@@ -19,8 +19,9 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from chatgateway import __version__
 from chatgateway.close_codes import CloseCode
@@ -33,6 +34,9 @@ from chatgateway.store.control import Control
 from chatgateway.store.nodes import Nodes, Renewal, Report
 from chatgateway.store.watermark import Watermark
 from chatgateway.types import KeyId, NodeId, ProjectId, UnixMs, Version
+
+if TYPE_CHECKING:
+    from chatgateway.gateway.connection import Connection
 
 SLICE = 200
 """Sockets closed before the loop is yielded to."""
@@ -265,7 +269,7 @@ class Node:
             self._ended.popitem(last=False)
         self._watermark.save(list(self._known.values()))
 
-    async def _end_in_slices(self, ending: list) -> None:  # type: ignore[type-arg]
+    async def _end_in_slices(self, ending: list[Connection]) -> None:
         window_ms = max(1_000, len(ending) * 1_000 // RETURN_PER_S)
         for start in range(0, len(ending), SLICE):
             for connection in ending[start : start + SLICE]:
@@ -274,10 +278,10 @@ class Node:
                     connection.hear(TrustWithdrawn(code, random.randrange(window_ms)))  # noqa: S311
             await asyncio.sleep(0)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # What cannot be undone
 

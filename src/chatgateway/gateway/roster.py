@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from chatgateway.close_codes import CloseCode
 from chatgateway.core.rotation import ControlEntry, Grounds
@@ -16,6 +16,9 @@ from chatgateway.types import AgentId, KeyId, ProjectId, SessionId, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Connection
+
+
+_Key = TypeVar("_Key")
 
 
 class Group:
@@ -112,9 +115,7 @@ class Roster:
             yield from group
 
 
-def _discard(
-    index: defaultdict[object, set[Connection]] | dict[object, set[Connection]], key: object, member: Connection
-) -> None:
+def _discard(index: dict[_Key, set[Connection]], key: _Key, member: Connection) -> None:
     group = index.get(key)
     if group is not None:
         group.discard(member)

@@ -43,7 +43,7 @@ from chatgateway.errors import (
 from chatgateway.log import log
 from chatgateway.store import schema
 from chatgateway.store.sessions import SessionRow, address_block, here
-from chatgateway.types import AppId, Policy, ProjectId, SessionId, UnixMs, UserId, Version
+from chatgateway.types import AppId, KeyId, NodeId, Policy, ProjectId, SessionId, UnixMs, UserId, Version
 
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Caller
@@ -191,9 +191,8 @@ class SignIn:
             raise SessionUnknown
         node = self._parts.node
         version = node.trust.applied
-        grounds = Grounds(
-            held.session, held.user, held.project, UnixMs(row.signed_at), kid=row.kid or None, judged=version
-        )  # type: ignore[arg-type]
+        kid = KeyId(row.kid)
+        grounds = Grounds(held.session, held.user, held.project, UnixMs(row.signed_at), kid=kid, judged=version)
         join(grounds)
         self._judge(grounds)
         row = self._row_for(caller, row)
@@ -201,7 +200,7 @@ class SignIn:
         self._judge(grounds)
         person = await self._parts.identities.get(held.project, held.user)
         identity = Authenticated(
-            user=held.user, kid=grounds.kid, expires_at=held.expires_at,  # type: ignore[arg-type]
+            user=held.user, kid=kid, expires_at=held.expires_at,
             name=person.name if person else "", email=person.email if person else "",
             earlier=UserId(row.earlier) if row.earlier else None,
         )  # fmt: skip
@@ -299,8 +298,9 @@ class SignIn:
     # What all share
 
     def _row_for(self, caller: Caller, row: SessionRow) -> SessionRow:
+        node = self._parts.node.id if caller.live else NodeId("")
         return msgspec.structs.replace(
-            here(row, self._parts.node.id), origin=caller.origin or "", address_block=address_block(caller.address),
+            here(row, node), origin=caller.origin or "", address_block=address_block(caller.address),
             page=caller.page, client=caller.client, can_refresh=caller.can_refresh,
         )  # fmt: skip
 

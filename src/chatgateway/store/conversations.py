@@ -60,6 +60,8 @@ class Page(NamedTuple):
     more: bool
     head: Head
     entries: list[bytes]
+    overlay: dict[bytes, bytes]
+    """By seq: what must be done to an entry before it is shown (nothing is written there yet)."""
 
 
 class _Keys(NamedTuple):
@@ -214,8 +216,7 @@ class Conversations:
             if isinstance(reply, Exception):
                 done(reply)
             else:
-                pairs = dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else reply
-                done(Head.of(conversation, pairs) if pairs else None)
+                done(Head.of(conversation, _record(reply)) if reply else None)
 
         self._store.hot.call(("HGETALL", _keys(conversation).meta), (), (), answer)
 
@@ -241,7 +242,7 @@ class Conversations:
 
     async def of_person(self, project: ProjectId, user: UserId) -> list[ConversationId]:
         """Return the conversations that a person joined, the most recently joined first."""
-        members = await self._store.redis.zrevrange(schema.person(project, user, "c"), 0, 99)
+        members: list[bytes] = await self._store.hot.ask(("ZREVRANGE", schema.person(project, user, "c"), 0, 99))
         return [ConversationId(member.decode()) for member in members]
 
     async def entries(self, conversation: ConversationId) -> list[tuple[bytes, KeyId]]:
@@ -277,6 +278,9 @@ def _position(answer: list[Any]) -> Appended | PeerError:
 def _page(conversation: ConversationId, reply: Any) -> Any:
     if isinstance(reply, Exception):
         return _peers(reply)
-    status, more, head, entries, _overlay = reply
-    record = dict(zip(head[::2], head[1::2], strict=True))
-    return Page(status.decode(), bool(more), Head.of(conversation, record), entries)
+    status, more, head, entries, overlay = reply
+    return Page(status.decode(), bool(more), Head.of(conversation, _record(head)), entries, _record(overlay))
+
+
+def _record(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

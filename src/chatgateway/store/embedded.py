@@ -113,7 +113,7 @@ class EmbeddedStore:
             store._user = await _take_soon(store._users_lock, fcntl.LOCK_SH, refusing_max_s)
             await store._start_or_join(refusing_max_s)
         except BaseException:
-            store._leave()
+            await store._leave()
             raise
         store._supervisor = asyncio.create_task(store._supervise(), name="embedded store")
         return store
@@ -124,6 +124,9 @@ class EmbeddedStore:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
+        await self._leave()
+
+    async def _leave(self) -> None:
         if self._user is None:
             return
         # Give up the shared lock, then ask for it alone. Of several who leave at once the last to give up gets it;
@@ -136,12 +139,6 @@ class EmbeddedStore:
                 await self._shut_down()
             finally:
                 os.close(alone)
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._user is not None:
-            os.close(self._user)
-            self._user = None
         self._forget_child()
 
     # --- start or join
@@ -246,7 +243,8 @@ class EmbeddedStore:
             self._on_health(health)
 
     async def _shut_down(self) -> None:
-        assert self._socket is not None
+        if self._socket is None:  # we never got in
+            return
         # With fsync at every write nothing is left to save: a full disk is no reason to refuse.
         await send(self._socket, b"SHUTDOWN NOW FORCE", _STOP_MAX_S)
         # Its lock, not its socket, says that it is gone: it may still be writing.

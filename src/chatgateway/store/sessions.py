@@ -6,6 +6,7 @@ on it. Rows are kept 90 days for the report after a compromise.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.script import Script
-from chatgateway.types import NodeId, ProjectId, SessionId, UnixMs, UserId, Version
+from chatgateway.types import ConversationId, NodeId, ProjectId, SessionId, UnixMs, UserId, Version
 
 _BIND = Script("bind")
 KEPT_MS = 90 * 86_400_000
@@ -70,27 +71,33 @@ class Sessions:
 
     async def get(self, project: ProjectId, user: UserId, session: SessionId) -> SessionRow | None:
         """Return the row of a session, or None when there is none."""
-        raw = await self._store.redis.hget(schema.person(project, user, "x"), session)
+        raw: bytes | None = await self._store.hot.ask("HGET", [schema.person(project, user, "x")], [session])
         return _decode(raw) if raw else None
 
     async def of_person(self, project: ProjectId, user: UserId) -> dict[SessionId, SessionRow]:
         """Return every remembered session of one person."""
-        rows: Any = await self._store.redis.hgetall(schema.person(project, user, "x"))
-        return {SessionId(key.decode()): _decode(value) for key, value in rows.items()}
+        flat: list[bytes] = await self._store.hot.ask("HGETALL", [schema.person(project, user, "x")])
+        return _rows(flat)
 
     async def of_project(self, project: ProjectId) -> dict[SessionId, SessionRow]:
         """Return every remembered session of a project, by walking the partitions' keys (for people, not for speed)."""
         found: dict[SessionId, SessionRow] = {}
-        async for key in self._store.redis.scan_iter(match=f"cg:*:u:{project}:*:x", count=1000):
-            for session, row in (await self._store.redis.hgetall(key)).items():
-                found[SessionId(session.decode())] = _decode(row)
-        return found
+        cursor: bytes = b"0"
+        while True:
+            reply: tuple[bytes, list[bytes]] = await self._store.hot.ask(
+                ("SCAN", cursor, "MATCH", f"cg:*:u:{project}:*:x", "COUNT", 1000)
+            )
+            cursor, keys = reply
+            for key in keys:
+                found |= _rows(await self._store.hot.ask("HGETALL", [key]))
+            if cursor == b"0":
+                return found
 
     async def marks(self, project: ProjectId, user: UserId) -> dict[str, str]:
         """Return the withdrawal marks of a person in their own partition."""
         partition = schema.partition_of_user(project, user)
-        marks: Any = await self._store.redis.hgetall(schema.withdrawn(partition, project, user))
-        return {key.decode(): value.decode() for key, value in marks.items()}
+        flat: list[bytes] = await self._store.hot.ask("HGETALL", [schema.withdrawn(partition, project, user)])
+        return {flat[index].decode(): flat[index + 1].decode() for index in range(0, len(flat), 2)}
 
     async def partitions(self, project: ProjectId, user: UserId) -> set[int]:
         """Return every partition that holds conversations which this person may write to."""
@@ -98,8 +105,8 @@ class Sessions:
         for row in (await self.of_person(project, user)).values():
             if row.earlier:
                 found.add(schema.partition_of_user(project, UserId(row.earlier)))
-        for conversation in await self._store.redis.zrange(schema.person(project, user, "c"), 0, -1):
-            found.add(schema.partition_of_conversation(conversation.decode()))
+        joined: list[bytes] = await self._store.hot.ask(("ZRANGE", schema.person(project, user, "c"), 0, -1))
+        found |= {schema.partition_of_conversation(ConversationId(name.decode())) for name in joined}
         return found
 
     def mark_closed(
@@ -113,10 +120,12 @@ class Sessions:
             self._store.hot.call(("HSET", key, session, head + rest), (), (), done)
 
 
+def _rows(flat: list[bytes]) -> dict[SessionId, SessionRow]:
+    return {SessionId(flat[index].decode()): _decode(flat[index + 1]) for index in range(0, len(flat), 2)}
+
+
 def address_block(address: str) -> str:
     """Return the network that an address belongs to (IPv4 /24, IPv6 /64): enough to tell places apart, no more."""
-    import ipaddress
-
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -58,7 +58,7 @@ async def exchange(request: Request) -> Response:
         address = request.client.host if request.client else ""
         caller = Caller(
             origin=origin, address=address, app=wanted.app, page=wanted.page, client=wanted.client,
-            can_refresh=wanted.can_refresh,
+            can_refresh=wanted.can_refresh, live=False,
         )  # fmt: skip
         if wanted.token is not None and wanted.token.startswith("cgt_"):
             raise PeerError("A console ticket opens a socket; it is not exchanged.")
