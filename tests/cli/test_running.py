@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 import signal
 import socket
@@ -11,16 +12,24 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Command
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+from chatgateway.core.conversation import new_ref
+from chatgateway.protocol.frames import SUBPROTOCOL
+from chatgateway.types import UnixMs
 
 
 @contextmanager
 def running(command: Command, *arguments: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run the command beside the test; it must have left by the end, or is killed."""
+    """Run the command beside the test; whatever happens, it and the store that it started are gone afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", "chatgateway", *arguments],
         env=command.environ,
@@ -32,8 +41,12 @@ def running(command: Command, *arguments: str, cwd: Path | None = None) -> Itera
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def listening_port(process: subprocess.Popen[str]) -> int:
@@ -44,6 +57,43 @@ def listening_port(process: subprocess.Popen[str]) -> int:
         if said["event"] == "gateway.listening":
             return int(said["port"])
     raise AssertionError("the gateway ended without listening")
+
+
+class Chat:
+    """A visitor's socket, as plain as can be."""
+
+    def __init__(self, open_until: ExitStack, port: int, app: str, token: str) -> None:
+        address = f"ws://127.0.0.1:{port}/v1/ws"
+        self._socket = open_until.enter_context(connect(address, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None))
+        self.welcome: dict[str, Any] = {}
+        self._say(type="hello", ref="1", app=app, token=token)
+        self.welcome = self._hear("welcome", "goodbye")
+
+    def start(self, text: str) -> str:
+        """Begin a conversation and return its id."""
+        ref = new_ref(UnixMs(self.welcome["now"]), secrets.token_bytes(10))
+        self._say(type="start", ref=ref, text=text)
+        conversation: str = self._hear("message")["conversation"]
+        return conversation
+
+    def close_code(self) -> int | None:
+        """Read until the gateway closes, and return its code."""
+        try:
+            while True:
+                self._socket.recv(timeout=30)
+        except ConnectionClosed:
+            return self._socket.close_code
+
+    def _say(self, **frame: object) -> None:
+        self._socket.send(json.dumps(frame))
+
+    def _hear(self, *kinds: str) -> dict[str, Any]:
+        while True:
+            said = json.loads(self._socket.recv(timeout=30))
+            for frame in said if isinstance(said, list) else [said]:
+                assert frame["type"] != "error", frame
+                if frame["type"] in kinds:
+                    return frame
 
 
 def free_ports(count: int) -> list[int]:
@@ -82,6 +132,53 @@ class TestServe:
         ran = command("serve", "--port", "0", "--store-url", url, "--master-key-file", str(key))
         assert ran.status == 4
         assert ran.err.count("\n") == 1
+
+
+class TestPeople:
+    def test_are_listed_read_ended_and_kept_out(self, command: Command) -> None:
+        made = command("project", "create", "People", "--json").json
+        project = made["project"]
+        app = command("app", "create", project, "Site", "--absent-origin", "--json").json["app"]
+        with running(command, "serve", "--port", "0") as process, ExitStack() as sockets:
+            port = listening_port(process)
+
+            def signed_in(person: str) -> Chat:
+                return Chat(sockets, port, app, command("token", "mint", app, person, "--name", "Ada").out.strip())
+
+            ada = signed_in("ada")
+            conversation = ada.start("hello \x1b[2J there")
+            session, user = ada.welcome["session"], ada.welcome["user"]
+            listed = command("session", "list", project, "--json").json
+            assert [(row["session"], row["user"], row["kid"]) for row in listed] == [(session, user, made["kid"])]
+            assert command("user", "list", project, "--json").json[0]["external_id"] == "ada"
+            shown = command("user", "show", project, "ada", "--json").json
+            assert (shown["user"], shown["conversations"]) == (user, [conversation])
+            for whose in (conversation, user, "ada"):
+                said = command("history", project, whose, "--json").json
+                assert [(row["assurance"], row["kid"]) for row in said if row["text"]] == [("signed", made["kid"])]
+            assert "\x1b" not in command("history", project, "ada").out
+            foretold = command("key", "regenerate", project, "--dry-run", "--json").json
+            assert [row["session"] for row in foretold] == [session]
+            ended = command("session", "end", project, session, "--yes", "--json").json
+            assert ended["sessions_ended"] == 1
+            assert ada.close_code() == 4302
+            again = signed_in("ada")
+            blocked = command("user", "block", project, "ada", "--yes", "--json").json
+            assert blocked["sessions_ended"] == 1
+            assert again.close_code() == 4403
+            assert signed_in("ada").close_code() == 4403
+            assert command("user", "unblock", project, "ada").status == 0
+            assert "session" in signed_in("ada").welcome
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+        assert command("session", "list", project, "--json").json == []
+        assert command("audit", "verify", project).status == 0
+
+    def test_and_words_of_another_project_are_not_shown(self, command: Command) -> None:
+        project = command("project", "create", "Other", "--json").json["project"]
+        ran = command("history", project, "cnv_" + "0" * 22)
+        assert ran.status == 1
+        assert command("user", "show", project, "nobody").status == 1
 
 
 class TestDemo:

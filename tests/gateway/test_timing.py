@@ -176,9 +176,7 @@ def test_needs_one_timer_for_any_number_and_none_when_idle(loop: HandTurnedLoop,
     assert loop.pending() == 1
 
 
-def test_after_idling_does_not_make_up_for_the_ticks_it_slept_through(
-    loop: HandTurnedLoop, wheel: TimingWheel
-) -> None:
+def test_after_idling_does_not_make_up_for_the_ticks_it_slept_through(loop: HandTurnedLoop, wheel: TimingWheel) -> None:
     wheel.schedule(100, lambda: None)
     loop.until(7.77)
     wheel.schedule(100, lambda: None)

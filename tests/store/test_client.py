@@ -29,6 +29,17 @@ class TestFounding:
         assert len({store.id for store in stores}) == 1
         await asyncio.gather(*(store.close() for store in stores))
 
+    async def test_beside_a_faster_neighbour_lowers_no_fence(
+        self, fresh_store: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def meanwhile(self: Store) -> None:
+            await self.redis.set(schema.fence(7), 41)
+
+        monkeypatch.setattr(Store, "_refuse_remains", meanwhile)
+        opened = await Store.open(fresh_store)
+        assert await opened.redis.get(schema.fence(7)) == b"41"
+        await opened.close()
+
     async def test_leaves_fences_that_were_raised_alone(self, store: Store) -> None:
         await store.redis.set(schema.fence(7), 41)
         again = await Store.open(store.url)

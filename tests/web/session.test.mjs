@@ -36,6 +36,16 @@ describe("hello", () => {
     assert.equal(play.said("hello")[0].token, "cgv_other_tab")
   })
 
+  it("says whether the page can fetch fresh tokens", () => {
+    for (const [source, able] of [["function", true], ["string", false]]) {
+      const play = new Play()
+      play.event({ type: "sign_in", source })
+      play.tokenFunction("jwt_1")
+      play.event({ type: "opened" })
+      assert.equal(play.said("hello")[0].can_refresh, able)
+    }
+  })
+
   it("with a customer token shows the earlier credential of this browser", () => {
     const play = new Play({ anonymous: "cgv_old" })
     play.event({ type: "sign_in", source: "function" })
@@ -370,6 +380,7 @@ describe("a fresh token", () => {
     play.clear().goodbye(4301, { after_ms: 800 })
     assert.deepEqual(play.effect("wake").map(({ in_ms }) => in_ms), [800])
     assert.equal(play.effect("fetch_token").length, 0)
+    assert.equal(statusOf(play.state), "confirming")
     play.after(800, { type: "due" })
     play.tokenFunction("jwt_2")
     play.event({ type: "opened" })
@@ -557,6 +568,16 @@ describe("signing out", () => {
 })
 
 describe("the rest", () => {
+  it("looks for a chat of another browser while it has none", () => {
+    const play = new Play().live()
+    play.hear({ type: "ack", ref: play.said("conversations")[0].ref })
+    play.event({ type: "look" })
+    assert.equal(play.said("conversations").length, 2)
+    const chatting = new Play().chatting()
+    chatting.event({ type: "look" })
+    assert.equal(chatting.said("conversations").length, 0)
+  })
+
   it("answers a heartbeat at once and takes its clock", () => {
     const play = new Play().live()
     play.clear().hear({ type: "heartbeat", now: T0 + 60_000 })

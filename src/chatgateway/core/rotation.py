@@ -116,19 +116,22 @@ class Trust:
             return CloseCode.APP_UNKNOWN
         mark = self.people.get((grounds.project, grounds.user))
         if mark is not None and (mark[1] == "blocked" or grounds.signed_at <= mark[0]):
-            return ended(mark[1])
+            return ended(mark[1], anonymous=grounds.kid is None)
         if grounds.session in self.sessions:
             return ended(self.sessions[grounds.session])
         return None
 
 
-def ended(why: str) -> CloseCode:
-    """Return the close code that tells a session's browser why it was ended."""
+def ended(why: str, *, anonymous: bool = False) -> CloseCode:
+    """Return the close code that tells a session's browser why it was ended.
+
+    Someone signed in may come back with a fresh token; a signed-out anonymous visitor has nothing to come back with.
+    """
     match why:
         case "blocked":
             return CloseCode.FORBIDDEN
         case "signed_out":
-            return CloseCode.USER_REVOKED
+            return CloseCode.SIGNED_OUT if anonymous else CloseCode.USER_REVOKED
         case "session_signed_out":
             return CloseCode.SIGNED_OUT
         case "erased":

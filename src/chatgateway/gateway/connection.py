@@ -101,8 +101,11 @@ class Connection:
         except PeerError as error:
             self.hear(fx.Misspoken(error))
             return
-        if not self._parts.node.may_act and not isinstance(frame, (f.Heartbeat, f.Hello)):
-            self.say(f.Error(ref=frame.ref, code="store_unavailable", sentence=_LEASE_OVER, retry=1_000))
+        if not self._parts.node.may_act and not isinstance(frame, f.Heartbeat):
+            if self.session.identity is None:
+                self.hear(fx.Ended(CloseCode.LEASE_LOST))
+            else:
+                self.say(f.Error(ref=frame.ref, code="store_unavailable", sentence=_LEASE_OVER, retry=1_000))
             return
         self.hear(fx.Received(frame))
 
@@ -190,10 +193,11 @@ class Connection:
             self._outbox.add(Event(codec.encode(frame)))
 
     def deliver(self, event: Event, *, hint: bool = False) -> bool:
-        """Queue what many receive. Returns False when this connection may not have it any more."""
+        """Queue what many receive. Returns False when this connection may not have it any more.
+
+        Whoever hands out to many has asked for the lease once, so that all of them have it or none.
+        """
         if self.ended or self.withdrawn is not None or self.group.withdrawn is not None:
-            return False
-        if not self._parts.node.may_act:
             return False
         self._outbox.add(event, hint=hint)
         return True

@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from chatgateway.core import effects as fx
 from chatgateway.core.conversation import Head
 from chatgateway.core.identity import Agent
@@ -172,6 +174,8 @@ class Desk:
 
     async def _tell(self, project: ProjectId, watch: Watch) -> None:
         watch.scheduled = False
+        if not self._parts.node.may_act:
+            return
         changed, watch.changed = watch.changed, set()
         try:
             rows = await self._rows(sorted(changed))
@@ -224,6 +228,17 @@ class Desk:
         self._parts.errands.tell_agents(
             conversation, f.Presence(conversation=conversation, user=connection.user, online=True)
         )
+
+    def context_changed(self, connection: Connection) -> None:
+        """A visitor moved to another page: their agents' lists show it, marked as unsigned."""
+        row = connection.row
+        if row is None:
+            return
+        connection.row = msgspec.structs.replace(row, page=connection.caller.page, facts=connection.caller.facts)
+        self._parts.sessions.keep(connection.session_id, connection.row)
+        for conversation in connection.followed:
+            hints = schema.inbox_hints(schema.partition_of_conversation(conversation), connection.session.project)
+            self._parts.conversations.publish(hints, conversation.encode())
 
     def visitor_left(self, connection: Connection) -> None:
         """A visitor's socket is gone: unless another one is here, their agents see them leave."""

@@ -87,7 +87,8 @@ class Errands:
             if isinstance(reply, Stale) and tries:
                 self.spawn(self._again(connection, project, partition, ask, done, reply, tries - 1))
             elif isinstance(reply, Withdrawn):
-                self.withdraw(connection, ended(reply.mark))
+                anonymous = isinstance(connection.session.identity, Anonymous)
+                self.withdraw(connection, ended(reply.mark, anonymous=anonymous))
             elif connection.rests_on_withdrawn(self._parts.node.trust) is None:
                 done(reply)
 
@@ -174,6 +175,7 @@ class Errands:
             case fx.KeepContext(ref, page, facts):
                 connection.caller.page = page or connection.caller.page
                 connection.caller.facts = dict(facts)
+                self._parts.desk.context_changed(connection)
                 connection.hear(fx.Answered(ref))
             case fx.Follow(conversation, _, ref):
                 following = self._parts.fanout.follow(connection, effect)
@@ -319,9 +321,7 @@ class Errands:
     def flush_closed(self) -> None:
         batch, self._closed = self._closed, []
         now = self._parts.node.now()
-        rows = [
-            (connection.session_id, closed(connection.row, now, code))
-            for connection, code in batch
-            if connection.row is not None and not self._parts.roster.holds(connection.session_id)
-        ]
-        self._parts.sessions.mark_closed(rows)
+        for connection, code in batch:
+            # The person may be back, or have signed out and be somebody else here.
+            if connection.row is not None and not self._parts.roster.holds(connection.session_id):
+                self._parts.sessions.keep(connection.session_id, closed(connection.row, now, code))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent
-from chatgateway.errors import ConversationUnknown
+from chatgateway.errors import ConversationUnknown, StoreUnavailable
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.hub import Hub
 from chatgateway.gateway.views import agents_view, raw, reset_frame, visitors_view
@@ -62,6 +63,8 @@ class Fanout:
         Raises ConversationUnknown, StoreError. With a cursor: what came after it, or a reset; without: the tail.
         """
         conversation = require_conversation(order.conversation)
+        if not self.may_deliver:
+            raise StoreUnavailable("this node has no lease")
         hub = await self._hub(conversation)
         cursor, first = order.cursor, True
         connection.followed[conversation] = hub
@@ -86,6 +89,7 @@ class Fanout:
             self.close_if_idle(hub)
         if isinstance(connection.session.identity, Agent):
             await self._hear_agents(conversation, hub)
+            self._parts.conversations.notes(conversation, lambda notes: hub.show_notes([connection], notes))
         elif not connection.closed:
             self._parts.desk.visitor_came(connection, conversation)
         connection.hear(fx.Answered(order.ref))
@@ -205,10 +209,12 @@ class Fanout:
         self.suspect_all()
 
     def suspect_all(self) -> None:
-        """Check every hub against the log."""
+        """Check every hub against the log, and show agents the notes again: those have no gaps to be noticed."""
         for hub in list(self._hubs.values()):
             hub.suspect = True
             hub.check()
+            if hub.has_agents:
+                self._parts.conversations.notes(hub.conversation, functools.partial(hub.show_notes, list(hub.members)))
 
     def _look(self) -> None:
         """Compare the tops of those hubs that are due, all in one write."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatgateway.core import effects as fx
 from chatgateway.core.delivery import REMEMBERED, Delivery, Verdict
 from chatgateway.core.identity import Agent
 from chatgateway.errors import ConversationUnknown, Malformed
@@ -21,7 +22,7 @@ from chatgateway.gateway.views import reset_frame
 from chatgateway.log import log
 from chatgateway.protocol import codec
 from chatgateway.store.conversations import Page
-from chatgateway.types import ConversationId, Position, ProjectId, UnixMs
+from chatgateway.types import ConversationId, Position, ProjectId, UnixMs, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Connection
@@ -122,10 +123,17 @@ class Hub:
 
     def on_agents_event(self, payload: bytes) -> None:
         """A publication on the agents' channel of the conversation: a note, an identity, a presence."""
-        event = Event(payload)
-        for member in list(self.members):
-            if isinstance(member.session.identity, Agent):
-                member.deliver(event)
+        if self._fanout.may_deliver:
+            self.show_notes(list(self.members), [payload])
+
+    def show_notes(self, members: list[Connection], notes: list[bytes] | Exception) -> None:
+        """Hand to the agents among ``members`` what only agents see. Clients know a note by its seq."""
+        if isinstance(notes, Exception):
+            return
+        for event in [Event(note) for note in notes]:
+            for member in members:
+                if isinstance(member.session.identity, Agent):
+                    member.deliver(event)
 
     def _take(self, payload: bytes) -> None:
         try:
@@ -134,6 +142,8 @@ class Hub:
             log.error("hub.misheard", conversation=self.conversation)
             return
         if head.type != "message":
+            if not self._fanout.may_deliver:
+                return
             event = Event(payload)
             hint = head.type == "typing"
             for member in list(self.members):
@@ -147,22 +157,32 @@ class Hub:
                     # Without a lease nothing is delivered; all is read again when it is back.
                     self.suspect = True
                     return
-                self._hand_on(position, head.prev, payload)
+                self._hand_on(position, head, payload)
             case Verdict.DROP:
                 pass
             case Verdict.CHECK:
                 self.check()
 
-    def _hand_on(self, position: Position, prev: str, payload: bytes) -> None:
+    def _hand_on(self, position: Position, head: codec.EventHead, payload: bytes) -> None:
         assert self._delivery is not None
         event = Event(payload)
         self._delivery.advance(position)
-        self._recent.append(Known(position, prev, event))
+        self._recent.append(Known(position, head.prev, event))
         self._touch()
         seq = position.seq
+        if head.kind == "signed_in":
+            self._keep_only(UserId(head.subject))
         for member, floor in list(self.members.items()):
             if seq > floor:
                 member.deliver(event)
+
+    def _keep_only(self, signed_in: UserId) -> None:
+        """Somebody signed in during the chat: no other session of the anonymous visitor reads it any more."""
+        for member in list(self.members):
+            is_agent = isinstance(member.session.identity, Agent)
+            if not is_agent and (member.grounds is None or member.grounds.user != signed_in):
+                self.leave(member)
+                member.hear(fx.Failed(self.conversation, ConversationUnknown(), self.conversation))
 
     def _drain(self) -> None:
         """Judge what came while we could not."""
@@ -200,7 +220,7 @@ class Hub:
                 position = Position(UnixMs(head.at), head.seq, head.link)
                 assert self._delivery is not None
                 if self._delivery.judge(position, head.prev) is Verdict.HAND_ON:
-                    self._hand_on(position, head.prev, payload)
+                    self._hand_on(position, head, payload)
             if page.more:
                 self.check()
                 return

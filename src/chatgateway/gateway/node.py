@@ -89,6 +89,7 @@ class Node:
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._known: dict[str, ControlEntry] = {}
         self._wake = asyncio.Event()
+        self._renewing = asyncio.Lock()
         self._behind: tuple[Version, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._follower: asyncio.Task[None] | None = None
@@ -183,6 +184,10 @@ class Node:
 
     async def _renew(self) -> None:
         """Renew the lease. It counts only once everything that the answer knows of is applied, and from its request."""
+        async with self._renewing:
+            await self._renew_alone()
+
+    async def _renew_alone(self) -> None:
         was_valid = self.may_act
         for _ in range(3):
             sent_at = time.monotonic()
@@ -250,6 +255,7 @@ class Node:
 
     def _apply(self, entries: list[ControlEntry]) -> None:
         """Add to what is withdrawn, mark who rested on it, and advance: one step, no await between."""
+        entries = [entry for entry in entries if entry.version > self.trust.applied]
         if not entries:
             return
         self.trust = self.trust.apply(entries)

@@ -50,6 +50,7 @@ def card_of(user: UserId, person: Person | None, row: SessionRow | None, online:
         external_id=person.external_id if person else "",
         signed=list(person.signed) if person else [],
         page=row.page if row else "",
+        facts=dict(row.facts) if row else {},
         online=online,
         blocked=person.blocked if person else False,
     )

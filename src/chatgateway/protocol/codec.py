@@ -33,6 +33,8 @@ class EventHead(msgspec.Struct, frozen=True):
     at: int = 0
     link: str = ""
     prev: str = ""
+    kind: str = ""
+    subject: str = ""
 
 
 _decode_head = msgspec.json.Decoder(EventHead).decode

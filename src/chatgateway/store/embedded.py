@@ -245,11 +245,15 @@ class EmbeddedStore:
     async def _shut_down(self) -> None:
         if self._socket is None:  # we never got in
             return
-        # With fsync at every write nothing is left to save: a full disk is no reason to refuse.
-        await send(self._socket, b"SHUTDOWN NOW FORCE", _STOP_MAX_S)
-        # Its lock, not its socket, says that it is gone: it may still be writing.
-        with contextlib.suppress(DataDirectoryInUse):
-            os.close(await _take_soon(self._store_lock, fcntl.LOCK_EX, _STOP_MAX_S))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _STOP_MAX_S
+        # Its lock, not its socket, says that it is gone: it may still be writing, or not be listening yet.
+        while (lock := _take(self._store_lock, fcntl.LOCK_EX)) is None and loop.time() < until:
+            # With fsync at every write nothing is left to save: a full disk is no reason to refuse.
+            await send(self._socket, b"SHUTDOWN NOW FORCE", _STOP_MAX_S)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        if lock is not None:
+            os.close(lock)
             if self._child is not None:
                 await asyncio.to_thread(self._child.wait)
 

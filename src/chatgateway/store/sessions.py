@@ -7,7 +7,7 @@ on it. Rows are kept 90 days for the report after a compromise.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -38,6 +38,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = ""
     address_block: str = ""
     page: str = ""
+    facts: dict[str, str] = {}
+    """What the page said about itself and the visit, unsigned."""
     client: str = ""
     can_refresh: bool = False
     node: str = ""
@@ -109,15 +111,12 @@ class Sessions:
         found |= {schema.partition_of_conversation(ConversationId(name.decode())) for name in joined}
         return found
 
-    def mark_closed(
-        self, closed: Sequence[tuple[SessionId, SessionRow]], done: Callable[[Any], None] = lambda _: None
-    ) -> None:
-        """Note in a batch that these sessions' sockets are gone; best effort."""
-        for session, row in closed:
-            key = schema.person(ProjectId(row.project), UserId(row.user), "x")
-            head = f'{{"bound_at":{row.bound_at},"signed_at":{row.signed_at},'.encode()
-            rest = msgspec.json.encode(msgspec.structs.replace(row, bound_at=0, signed_at=0))[1:]
-            self._store.hot.call(("HSET", key, session, head + rest), (), (), done)
+    def keep(self, session: SessionId, row: SessionRow, done: Callable[[Any], None] = lambda _: None) -> None:
+        """Queue a new account of a session that is bound already; best effort."""
+        key = schema.person(ProjectId(row.project), UserId(row.user), "x")
+        head = f'{{"bound_at":{row.bound_at},"signed_at":{row.signed_at},'.encode()
+        rest = msgspec.json.encode(msgspec.structs.replace(row, bound_at=0, signed_at=0))[1:]
+        self._store.hot.call("HSET", (key,), (session, head + rest), done)
 
 
 def _rows(flat: list[bytes]) -> dict[SessionId, SessionRow]:

@@ -72,7 +72,7 @@ export function opened(state, { anonymous = null }) {
   for (const conversation of Object.values(state.conversations)) {
     if (conversation.followed && conversation.loaded && !conversation.halted && Object.keys(resume).length < 64) resume[conversation.id] = conversation.last
   }
-  const hello = { type: "hello", app: state.app, client: state.client, page: state.page.slice(0, 2048), can_refresh: state.source === "function", resume }
+  const hello = { type: "hello", app: state.app, client: state.client, page: state.page.slice(0, 2048), can_refresh: (state.candidate?.source ?? state.source) === "function", resume }
   if (token !== null) hello.token = token
   if (state.role === "visitor" && state.customer !== null && credential.anonymous) hello.earlier = credential.anonymous
   const [next, frame] = command({ ...state, credential, phase: "greeting", hello_token: token, replaying: Object.keys(resume) }, hello)

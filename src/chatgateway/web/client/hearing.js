@@ -39,6 +39,12 @@ export function tick(state, event) {
   return chain(base, ...late.map((one) => (view) => check(view, one.id, event)), (view) => flushed(view, event))
 }
 
+/** Somebody looks at an empty panel: a chat may have begun in another browser meanwhile. */
+export function look(state) {
+  const empty = state.role === "visitor" && state.phase === "live" && state.current === null && !state.signing_out
+  return empty && state.heads_loaded ? listConversations(state) : [state, []]
+}
+
 function heartbeat(state, frame, event) {
   return [{ ...state, clock_offset_ms: frame.now - event.now }, [transmit({ type: "heartbeat" })]]
 }

@@ -11,7 +11,7 @@
  */
 
 import { closed, connect, disconnect, opened, signIn, signOut, tokenFailed, tokenFetched } from "./connecting.js"
-import { received, tick } from "./hearing.js"
+import { look, received, tick } from "./hearing.js"
 import { discard, order, older, retry, say, seen, show, typed } from "./saying.js"
 
 export { initialState } from "./state.js"
@@ -25,6 +25,7 @@ const STEPS = {
   received,
   closed,
   tick,
+  look,
   sign_in: signIn,
   sign_out: signOut,
   token: tokenFetched,

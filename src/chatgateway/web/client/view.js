@@ -1,5 +1,7 @@
 /** What a page shows of the picture: pure selections, the same for widget and agent page. */
 
+import { actionFor } from "./codes.js"
+
 /**
  * Entries of a conversation in the order in which they are shown: messages and notes by position, then what was said
  * and is not yet in the log.
@@ -41,6 +43,12 @@ function authorsOnMySide(state, id) {
   return (state.conversations[id]?.messages ?? []).filter((message) => ours(message.from.role)).map((message) => message.from.user)
 }
 
+/** The seq of the last entry that the other side wrote: there is nothing to be seen in one's own words. */
+export function lastOfOthers(state, id) {
+  const theirs = state.role === "visitor" ? (role) => role !== "visitor" : (role) => role === "visitor"
+  return (state.conversations[id]?.messages ?? []).findLast((message) => theirs(message.from.role))?.seq ?? 0
+}
+
 export function unreadOf(state) {
   const heads = Object.values(state.heads)
   return heads.reduce((sum, head) => sum + (head.unread ?? 0), 0)
@@ -64,6 +72,8 @@ export function statusOf(state) {
     case "connecting":
     case "greeting":
       return "connecting"
+    case "waiting":
+      return actionFor(state.trouble?.code ?? 0) === "fresh_token" ? "confirming" : "waiting"
     case "stopped":
       return state.trouble?.reason === "signed_out" ? "signed_out" : "stopped"
     default:

@@ -1,6 +1,6 @@
 /** One conversation at the desk: thread, composer, orders, and the card of the visitor. */
 
-import { typingIn } from "../client/view.js"
+import { lastOfOthers, typingIn } from "../client/view.js"
 import { h, icon } from "../widget/dom.js"
 import { badge, openThread } from "../widget/thread.js"
 import { avatar, visitorName } from "./inbox.js"
@@ -103,8 +103,8 @@ export function openTalk({ agent, client, order }) {
 
   function see() {
     if (!state || !shown || document.hidden || !thread.atBottom()) return
-    const top = state.conversations[shown]?.messages.at(-1)
-    if (top) client.happened({ type: "seen", conversation: shown, seq: top.seq })
+    const seq = lastOfOthers(state, shown)
+    if (seq) client.happened({ type: "seen", conversation: shown, seq })
   }
 
   function swap(next) {

@@ -89,9 +89,15 @@ export function mount({ gateway, app, title = "Chat with us" }) {
     if (Object.hasOwn(HEARD, name)) emit(HEARD[name], detail)
   })
 
+  function returned() {
+    panel.see()
+    client.hurry()
+    if (panel.isOpen) client.happened({ type: "look" })
+  }
+
   const world = new AbortController()
   addEventListener("online", () => client.hurry(), { signal: world.signal })
-  document.addEventListener("visibilitychange", () => document.hidden || (panel.see(), client.hurry()), { signal: world.signal })
+  document.addEventListener("visibilitychange", () => document.hidden || returned(), { signal: world.signal })
 
   const verbs = {
     /** A token, a promise of one, or a function (it may be async) that fetches a fresh one: only the last heals by itself. */
@@ -106,6 +112,7 @@ export function mount({ gateway, app, title = "Chat with us" }) {
     open({ focus = true } = {}) {
       if (destroyed || panel.isOpen || !panel.open({ focus })) return
       client.connect()
+      client.happened({ type: "look" })
       storage.remember("open", "yes")
       emit("open", {})
     },

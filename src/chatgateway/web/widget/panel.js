@@ -1,6 +1,6 @@
 /** The visitor's panel: the picture in, elements out. It decides nothing about the chat. */
 
-import { statusOf, typingIn, unreadOf } from "../client/view.js"
+import { lastOfOthers, statusOf, typingIn, unreadOf } from "../client/view.js"
 import { h, icon, keyed } from "./dom.js"
 import { openThread } from "./thread.js"
 
@@ -98,8 +98,8 @@ export function openPanel(root, { title, hooks, draft }) {
   /** What is on screen, in a visible tab, counts as seen. */
   function see() {
     if (!state || !panel.open || document.hidden || !thread.atBottom()) return
-    const top = state.conversations[state.current]?.messages.at(-1)
-    if (top) hooks.seen(state.current, top.seq)
+    const seq = lastOfOthers(state, state.current)
+    if (seq) hooks.seen(state.current, seq)
   }
 
   function renderPicker() {

@@ -14,7 +14,7 @@ from chatgateway.gateway.websocket import LIVE_EXTENSION, LiveSocket
 from chatgateway.protocol.frames import BEARER_SUBPROTOCOL, SUBPROTOCOL
 
 
-async def live(websocket: WebSocket) -> None:
+async def live_endpoint(websocket: WebSocket) -> None:
     """Accept a socket and hand it over; what a widget must understand is said after accepting.
 
     A refused upgrade shows only 1006 in a browser, so only floods are refused here.
