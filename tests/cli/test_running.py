@@ -73,7 +73,7 @@ class Chat:
         """Begin a conversation and return its id."""
         ref = new_ref(UnixMs(self.welcome["now"]), secrets.token_bytes(10))
         self._say(type="start", ref=ref, text=text)
-        conversation: str = self._hear("message")["conversation"]
+        conversation: str = self._hear("ack")["conversation"]
         return conversation
 
     def close_code(self) -> int | None:

@@ -99,6 +99,7 @@ class TestOneStore:
         assert {name: config[name] for name in wanted} == wanted
 
     async def test_lives_in_a_directory_for_us_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir(mode=0o755)
         store = await EmbeddedStore.start(tmp_path / "data", die_with_parent=True)
         assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
         assert (tmp_path / "data" / "store").stat().st_mode & 0o777 == 0o700
@@ -127,10 +128,14 @@ class TestOneStore:
         assert socket.parent.stat().st_mode & 0o777 == 0o700
         # A neighbour with another runtime directory finds the same socket.
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("other")))
-        neighbour = await EmbeddedStore.start(data)
+        neighbour = await EmbeddedStore.start(data, die_with_parent=True)
         assert neighbour.url == store.url
-        await neighbour.stop()
+        # And when it is the one to restart the store, those who are connected find it where it was.
         await store.stop()
+        pid = pid_of(neighbour.url)
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: pid_of(store.url) != pid)
+        await neighbour.stop()
 
 
 class TestManyGateways:
