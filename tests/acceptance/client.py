@@ -127,10 +127,10 @@ class Client:
 
     # Saying
 
-    async def say(self, type: str, **fields: object) -> str:
+    async def say(self, verb: str, **fields: object) -> str:
         """Send one frame and return its ref."""
         ref = str(fields.setdefault("ref", mint_ref()))
-        await self._socket.send(_encode(type, fields))
+        await self._socket.send(_encode(verb, fields))
         return ref
 
     async def say_raw(self, data: str | bytes) -> None:
@@ -140,10 +140,10 @@ class Client:
     def say_together(self, *frames: tuple[str, Mapping[str, object]]) -> list[str]:
         """Send frames in one write, so that the gateway reads them in one go; return their refs."""
         refs, raw = [], b""
-        for type, fields in frames:
+        for verb, fields in frames:
             ref = str(fields.get("ref", mint_ref()))
             refs.append(ref)
-            raw += Frame(Opcode.TEXT, _encode(type, {**fields, "ref": ref}).encode()).serialize(mask=True)
+            raw += Frame(Opcode.TEXT, _encode(verb, {**fields, "ref": ref}).encode()).serialize(mask=True)
         self._socket.transport.write(raw)
         return refs
 
@@ -153,15 +153,15 @@ class Client:
         self.welcome = await self.want(f.Welcome, lambda welcome: welcome.ref == ref)
         return self.welcome
 
-    async def ask(self, type: str, **fields: object) -> Any:
+    async def ask(self, verb: str, **fields: object) -> Any:
         """Send a command and return its answer: whatever carries its ref, an error included."""
-        return await self.answer(await self.say(type, **fields))
+        return await self.answer(await self.say(verb, **fields))
 
-    async def do(self, type: str, **fields: object) -> Any:
+    async def do(self, verb: str, **fields: object) -> Any:
         """The same, where an error is a failure. Being told to slow down is not: it is obeyed."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                answer = await self.ask(type, **fields)
+                answer = await self.ask(verb, **fields)
                 if not isinstance(answer, f.Error):
                     return answer
                 if answer.code != "rate_limited":
@@ -266,10 +266,10 @@ def _is_event(frame: f.ServerFrame) -> bool:
     return isinstance(frame, (f.Message, f.NoteEntry))
 
 
-def _encode(type: str, fields: Mapping[str, object]) -> str:
+def _encode(verb: str, fields: Mapping[str, object]) -> str:
     # Absent, not null: what a browser leaves out of its object.
     present = {name: value for name, value in fields.items() if value is not None and (name, value) != ("ref", "")}
-    return msgspec.json.encode({"type": type, **present}).decode()
+    return msgspec.json.encode({"type": verb, **present}).decode()
 
 
 async def read_log(client: Client, conversation: str) -> list[f.Message]:

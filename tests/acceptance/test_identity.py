@@ -174,6 +174,6 @@ async def test_signing_out_everywhere_ends_that_persons_sessions_on_both_nodes(h
         assert goodbye is not None
         assert (goodbye.code, goodbye.retry, code) == (4302, "fresh_token", 4302)
     await bob.send(bobs.conversation, "undisturbed")
-    again = await Client.visitor(there, site, site.token("ada", iat_skew=0))
+    again = await Client.visitor(there, site, site.token("ada"))
     assert [message.text for message in await again.open(begun.conversation)] == ["Ada's"]
     await asyncio.gather(*(client.leave() for client in (ada, bob, again)))

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from chatgateway.cli.opened import opened
 from chatgateway.core.conversation import new_ref
 from chatgateway.protocol.frames import SUBPROTOCOL
 from chatgateway.types import UnixMs
@@ -135,9 +136,10 @@ class TestServe:
 
 
 class TestPeople:
-    def test_are_listed_read_ended_and_kept_out(self, command: Command) -> None:
+    async def test_are_listed_read_ended_and_kept_out(self, command: Command) -> None:
         made = command("project", "create", "People", "--json").json
         project = made["project"]
+        other = command("project", "create", "Other", "--json").json["project"]
         app = command("app", "create", project, "Site", "--absent-origin", "--json").json["app"]
         with running(command, "serve", "--port", "0") as process, ExitStack() as sockets:
             port = listening_port(process)
@@ -157,11 +159,14 @@ class TestPeople:
                 said = command("history", project, whose, "--json").json
                 assert [(row["assurance"], row["kid"]) for row in said if row["text"]] == [("signed", made["kid"])]
             assert "\x1b" not in command("history", project, "ada").out
+            assert command("history", other, conversation).status == 1, "it is another project's"
             foretold = command("key", "regenerate", project, "--dry-run", "--json").json
             assert [row["session"] for row in foretold] == [session]
             ended = command("session", "end", project, session, "--yes", "--json").json
             assert ended["sessions_ended"] == 1
             assert ada.close_code() == 4302
+            async with opened(command.settings) as at:
+                assert session in await at.sessions.marks(project, user), "what it still sends is refused"
             again = signed_in("ada")
             blocked = command("user", "block", project, "ada", "--yes", "--json").json
             assert blocked["sessions_ended"] == 1
@@ -174,11 +179,11 @@ class TestPeople:
         assert command("session", "list", project, "--json").json == []
         assert command("audit", "verify", project).status == 0
 
-    def test_and_words_of_another_project_are_not_shown(self, command: Command) -> None:
-        project = command("project", "create", "Other", "--json").json["project"]
-        ran = command("history", project, "cnv_" + "0" * 22)
-        assert ran.status == 1
+    def test_that_nobody_knows_are_an_error(self, command: Command) -> None:
+        project = command("project", "create", "Empty", "--json").json["project"]
+        assert command("history", project, "cnv_" + "0" * 22).status == 1
         assert command("user", "show", project, "nobody").status == 1
+        assert command("session", "end", project, "ses_nobody", "--yes").status == 1
 
 
 class TestDemo:

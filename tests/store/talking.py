@@ -12,7 +12,7 @@ from typing import Any
 
 from chatgateway.core.conversation import new_conversation_id, new_ref
 from chatgateway.protocol import codec
-from chatgateway.protocol.frames import Author, Message
+from chatgateway.protocol import frames as f
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.conversations import Acting, Appended, Conversations, Entry, Page
@@ -41,8 +41,8 @@ KID = KeyId("key_1")
 def event(conversation: ConversationId, acting: Acting, ref: str, text: str) -> bytes:
     """The event from "conversation" on, as the gateway hands it to ``append``."""
     role = "agent" if acting.side == "agent" else "visitor"
-    author = Author(user=acting.user, role=role, assurance="anonymous")
-    frame = Message(conversation=conversation, seq=0, at=0, link="", prev="", ref=ref, author=author, text=text)
+    author = f.Author(user=acting.user, role=role, assurance="anonymous")
+    frame = f.Message(conversation=conversation, seq=0, at=0, link="", prev="", ref=ref, author=author, text=text)
     return codec.event_tail(frame)
 
 

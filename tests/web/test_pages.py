@@ -104,7 +104,8 @@ def new_browser(browser: Browser, faults: Faults) -> Iterator[Callable[..., Page
     opened: list[BrowserContext] = []
 
     def new(**about: object) -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 860}, **about)  # type: ignore[arg-type]
+        size = {"width": 1280, "height": 860}
+        context = browser.new_context(viewport=size, reduced_motion="reduce", **about)  # type: ignore[arg-type]
         context.set_default_timeout(10_000)
         context.on("page", faults.hear)
         opened.append(context)
@@ -327,9 +328,11 @@ class TestTheWidget:
         expect(visitor.locator("chatgateway-widget")).to_have_count(1)
         visitor.evaluate(
             """() => new Promise((loaded) => {
-                const again = document.querySelector("script[data-app]").cloneNode()
+                const first = document.querySelector("script[data-app]")
                 const policy = trustedTypes.createPolicy("test", { createScriptURL: (url) => url })
-                again.src = policy.createScriptURL(document.querySelector("script[data-app]").src)
+                const again = document.createElement("script")
+                again.src = policy.createScriptURL(first.src)
+                again.dataset.app = first.dataset.app
                 again.onload = loaded
                 document.head.append(again)
             })"""

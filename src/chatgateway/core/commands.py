@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from chatgateway.core import effects as fx
-from chatgateway.core.conversation import new_conversation_id
+from chatgateway.core.conversation import new_conversation_id, ref_ms
 from chatgateway.core.effects import Effect
 from chatgateway.core.identity import Agent, Identity
 from chatgateway.errors import Forbidden, FrameRejected, PeerError, Retry, StoreError, TooBig
@@ -132,6 +132,8 @@ class Commands:
     def resume(self, cursors: dict[str, Position]) -> list[Effect]:
         """Follow again what was followed before the reconnect, each from where the client stands."""
         self._followed |= cursors.keys()
+        if cursors:
+            self._asked[""] = self._asked.get("", 0) + len(cursors)
         return [fx.Follow(conversation, cursor, "") for conversation, cursor in cursors.items()]
 
     def forget(self, conversation: str) -> None:
@@ -141,13 +143,18 @@ class Commands:
     # Writing, one append per conversation at a time
 
     def _append(self, conversation: str, entry: fx.Write, act: str = "text", subject: str = "") -> list[Effect]:
+        if ref_ms(entry.ref) is None:
+            # Refused alone: in the store it would take its neighbours of the same append with it.
+            raise FrameRejected("ref must be a lower-case UUIDv7 minted from welcome.now.")
         writes = self._writes.setdefault(conversation, Writes())
         append = fx.Append(conversation, (entry,), act, subject)
         if not writes.flying:
             writes.flying = append.entries
             return [append]
         last = writes.waiting[-1] if writes.waiting else None
-        if last is not None and last.act == act == "text":
+        # The store compares a ref with what it holds, not with its neighbours of the same append.
+        repeated = last is not None and any(write.ref == entry.ref for write in last.entries)
+        if last is not None and last.act == act == "text" and not repeated:
             writes.waiting[-1] = fx.Append(conversation, (*last.entries, entry))
         else:
             writes.waiting.append(append)

@@ -97,6 +97,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfollowed:
+    """A conversation that was followed may not be followed any more. Answers no command."""
+
+    conversation: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class TrustWithdrawn:
     code: CloseCode
     after_ms: int
@@ -116,7 +124,18 @@ class Woke:
 
 
 Event = (
-    Received | Misspoken | Bound | BindRefused | Stored | NotStored | Answered | Failed | TrustWithdrawn | Ended | Woke
+    Received
+    | Misspoken
+    | Bound
+    | BindRefused
+    | Stored
+    | NotStored
+    | Answered
+    | Failed
+    | Unfollowed
+    | TrustWithdrawn
+    | Ended
+    | Woke
 )
 
 

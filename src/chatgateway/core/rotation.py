@@ -70,13 +70,16 @@ class Trust:
     people: Mapping[tuple[ProjectId, UserId], tuple[UnixMs, str]] = field(
         default_factory=dict[tuple[ProjectId, UserId], tuple[UnixMs, str]]
     )
+    """Up to which instant, and why, what a person signed in with is worth nothing."""
+    blocked: frozenset[tuple[ProjectId, UserId]] = frozenset()
     sessions: Mapping[SessionId, str] = field(default_factory=dict[SessionId, str])
     projects: frozenset[ProjectId] = frozenset()
 
     def apply(self, entries: Iterable[ControlEntry]) -> Trust:
         """Return the trust after these entries, which must follow ``applied`` in order. Older ones are ignored."""
         keys, agents, people, sessions = dict(self.keys), dict(self.agents), dict(self.people), dict(self.sessions)
-        removed, projects, applied, last = set(self.removed_agents), set(self.projects), self.applied, self.entry
+        removed, blocked, projects = set(self.removed_agents), set(self.blocked), set(self.projects)
+        applied, last = self.applied, self.entry
         for entry in entries:
             if entry.version <= applied:
                 continue
@@ -89,16 +92,20 @@ class Trust:
                         removed.add(AgentId(entry.subject))
                 case "person":
                     person = (entry.project, UserId(entry.subject))
-                    if entry.why == "unblocked":
-                        people.pop(person, None)
-                    else:
+                    if entry.why == "blocked":
+                        blocked.add(person)
+                    elif entry.why == "unblocked":
+                        blocked.discard(person)
+                    elif person not in people or people[person][0] <= entry.at:
                         people[person] = (entry.at, entry.why)
                 case "session":
                     sessions[SessionId(entry.subject)] = entry.why
                 case "project":
                     projects.add(entry.project)
             applied, last = entry.version, entry.entry
-        return Trust(applied, last, keys, agents, frozenset(removed), people, sessions, frozenset(projects))
+        return Trust(
+            applied, last, keys, agents, frozenset(removed), people, frozenset(blocked), sessions, frozenset(projects)
+        )
 
     def revoked_keys(self, project: ProjectId) -> frozenset[KeyId]:
         """Return the kids of ``project`` that verify nothing any more, whatever a ring read earlier says."""
@@ -114,8 +121,11 @@ class Trust:
             return CloseCode.KEY_REVOKED
         if grounds.project in self.projects:
             return CloseCode.APP_UNKNOWN
-        mark = self.people.get((grounds.project, grounds.user))
-        if mark is not None and (mark[1] == "blocked" or grounds.signed_at <= mark[0]):
+        person = (grounds.project, grounds.user)
+        if person in self.blocked:
+            return ended("blocked")
+        mark = self.people.get(person)
+        if mark is not None and grounds.signed_at <= mark[0]:
             return ended(mark[1], anonymous=grounds.kid is None)
         if grounds.session in self.sessions:
             return ended(self.sessions[grounds.session])

@@ -67,8 +67,9 @@ class Session:
     """The state of one connection. ``handle`` is the only way to change it."""
 
     __slots__ = (
-        "_bucket", "_commands", "_deadline", "_refusals", "_resume", "_rules", "_typed_at", "_waiting", "_wanted_at",
-        "born_at", "expires_at", "heard_at", "identity", "next_beat_at", "policy", "project", "session", "state",
+        "_bucket", "_commands", "_deadline", "_refusals", "_resume", "_rules", "_signing_off", "_typed_at",
+        "_typing_in", "_waiting", "_wanted_at", "born_at", "expires_at", "heard_at", "identity", "next_beat_at",
+        "policy", "project", "session", "state",
     )  # fmt: skip
 
     def __init__(self, rules: SessionRules, now: UnixMs) -> None:
@@ -87,6 +88,8 @@ class Session:
         self._bucket = Bucket(Rate(rules.commands_per_s, rules.commands_burst))
         self._typed_at = UnixMs(0)
         self._refusals = 0
+        self._typing_in = ""
+        self._signing_off = False
         self._waiting: deque[f.ClientFrame] = deque()
         self._resume: dict[str, Position] = {}
         self._commands = Commands(rules.text_max_bytes)
@@ -131,7 +134,10 @@ class Session:
             case fx.Failed(ref, error, unfollowed):
                 self._commands.settle(ref)
                 self._commands.forget(unfollowed)
-                return [fx.Say(refusal(ref, error)), *self._pump()]
+                return [fx.Say(refusal(ref or unfollowed, error)), *self._pump()]
+            case fx.Unfollowed(conversation, error):
+                self._commands.forget(conversation)
+                return [fx.Say(refusal(conversation, error))]
             case fx.TrustWithdrawn(code, after_ms) | fx.Ended(code, after_ms):
                 return self._end(code, after_ms)
             case fx.Woke():
@@ -182,9 +188,14 @@ class Session:
     def _typing(self, frame: f.Typing, now: UnixMs) -> list[Effect]:
         if self.state is not State.OPEN or self._waiting or not self._commands.follows(frame.conversation):
             return []
-        if frame.on and now - self._typed_at < self._rules.typing_every_ms:
+        if frame.on:
+            if now - self._typed_at < self._rules.typing_every_ms:
+                return []
+            self._typed_at, self._typing_in = now, frame.conversation
+        elif self._typing_in != frame.conversation:
             return []
-        self._typed_at = now if frame.on else UnixMs(0)
+        else:
+            self._typing_in = ""
         return [fx.TellTyping(frame.conversation, frame.on)]
 
     def _pump(self) -> list[Effect]:
@@ -209,8 +220,8 @@ class Session:
                 return [fx.SignIn(frame, identity.user if isinstance(identity, Authenticated) else None)]
             case f.SignOut():
                 self.state = State.BINDING
-                left: list[Effect] = [fx.Unfollow(conversation) for conversation in self._commands.leave_all()]
-                return [*left, fx.SignOff(frame.ref, frame.everywhere)]
+                self._signing_off = True
+                return [fx.SignOff(frame.ref, frame.everywhere)]
             case _:
                 try:
                     return self._commands.order(frame, identity, self.project)
@@ -234,7 +245,11 @@ class Session:
             self.next_beat_at = UnixMs(now + self._rules.heartbeat_ms)
         frame = self._welcome(bound) if first else self._identified(bound)
         resume, self._resume = self._resume, {}
-        return [fx.Say(frame), *self._commands.resume(resume), *self._pump()]
+        # Only now: a sign-out that was refused leaves everything as it was.
+        left = self._commands.leave_all() if self._signing_off else []
+        self._signing_off = False
+        unfollow: list[Effect] = [fx.Unfollow(conversation) for conversation in left]
+        return [*unfollow, fx.Say(frame), *self._commands.resume(resume), *self._pump()]
 
     def _welcome(self, bound: fx.Bound) -> f.Welcome:
         rules, identity = self._rules, bound.identity
@@ -276,6 +291,7 @@ class Session:
                 return self._end(error.close, after_ms, str(error))
             return self._end(CloseCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else CloseCode.INTERNAL)
         self.state = State.OPEN
+        self._signing_off = False
         frame = refusal(ref, error)
         if after_ms:
             frame = f.Error(ref=ref, code=frame.code, sentence=frame.sentence, retry=after_ms)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from chatgateway.core import effects as fx
@@ -44,7 +45,7 @@ class Fanout:
         self._parts = parts
         self._subscriber = subscriber
         self._hubs: dict[ConversationId, Hub] = {}
-        self._opening: dict[ConversationId, asyncio.Lock] = {}
+        self._opening: dict[ConversationId, tuple[asyncio.Lock, int]] = {}
         self._agent_channels: set[ConversationId] = set()
         parts.wheel.schedule(LOOK_EVERY_MS, self._look)
 
@@ -144,28 +145,37 @@ class Fanout:
 
     async def _hub(self, conversation: ConversationId) -> Hub:
         """Return the conversation's hub, whose subscription is confirmed."""
-        lock = self._opening.setdefault(conversation, asyncio.Lock())
-        try:
-            async with lock:
-                hub = self._hubs.get(conversation)
-                if hub is None:
-                    hub = Hub(self, conversation)
-                    self._hubs[conversation] = hub
-                if not hub.subscribed:
-                    await self._subscriber.subscribe(event_channel(conversation), hub.on_event)
-                    hub.subscribed = True
-                return hub
-        except BaseException:
-            self._hubs.pop(conversation, None)
-            raise
-        finally:
-            if not lock.locked():
-                self._opening.pop(conversation, None)
+        async with self._one_at_a_time(conversation):
+            hub = self._hubs.get(conversation)
+            if hub is None:
+                hub = Hub(self, conversation)
+                await self._subscriber.subscribe(event_channel(conversation), hub.on_event)
+                self._hubs[conversation] = hub
+            return hub
 
     async def _hear_agents(self, conversation: ConversationId, hub: Hub) -> None:
-        if conversation not in self._agent_channels:
-            self._agent_channels.add(conversation)
-            await self._subscriber.subscribe(agent_channel(conversation), hub.on_agents_event)
+        """Return when the agents' channel is confirmed; it is let go with the last agent."""
+        async with self._one_at_a_time(conversation):
+            if conversation not in self._agent_channels and hub.has_agents:
+                await self._subscriber.subscribe(agent_channel(conversation), hub.on_agents_event)
+                self._agent_channels.add(conversation)
+                # The last agent may have left while we waited.
+                self.agent_left(hub)
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, conversation: ConversationId) -> AsyncGenerator[None]:
+        """Let one opening of a conversation finish before the next begins, so that all see confirmed subscriptions."""
+        lock, waiting = self._opening.get(conversation, (asyncio.Lock(), 0))
+        self._opening[conversation] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting = self._opening[conversation][1] - 1
+            if waiting:
+                self._opening[conversation] = (lock, waiting)
+            else:
+                del self._opening[conversation]
 
     def agent_left(self, hub: Hub) -> None:
         if not hub.has_agents and hub.conversation in self._agent_channels:

@@ -45,7 +45,7 @@ class Hub:
 
     __slots__ = (
         "_buffer", "_delivery", "_fanout", "_looks", "_recent", "checking", "conversation", "joining", "looked_at",
-        "members", "project", "subscribed", "suspect",
+        "members", "project", "suspect",
     )  # fmt: skip
 
     def __init__(self, fanout: Fanout, conversation: ConversationId) -> None:
@@ -55,7 +55,6 @@ class Hub:
         """Listener → seq up to which it has everything already."""
         self.joining = 0
         """Listeners that are reading and not admitted yet."""
-        self.subscribed = False
         self.suspect = False
         self.checking = False
         self.looked_at = 0.0

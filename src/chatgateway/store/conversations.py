@@ -131,6 +131,7 @@ class Conversations:
         arguments: list[Any] = [
             int(acting.version), acting.user, acting.side, acting.session, acting.signed_at, acting.project,
             acting.kid or "", conversation, keys.events, hints, self._store.publish_verb, act, subject, prefix,
+            schema.vouched(keys.partition, acting.project, acting.kid or KeyId("")),
         ]  # fmt: skip
         for entry in entries:
             ms = ref_ms(entry.ref)

@@ -15,6 +15,7 @@
     cg:{T}:w:PROJECT:USER       hash    withdrawn trust: * -> instant before which the person's
                                         sessions are dead, blocked -> instant, SESSION -> why    180 days
     cg:{T}:id:PROJECT:DIGEST    string  identifier (external id, address) -> user id            with the person
+    cg:{T}:kc:PROJECT:KID       zset    conversations that a key vouched in -> last time        with the project
     cg:{T}:ib:PROJECT:VIEW      zset    inbox part: conversation -> last activity               with the conversation
     cg:{ctl}:v                  hash    reserved, committed: control-log versions               never
     cg:{ctl}:log                stream  control log: entry VERSION-0                            never
@@ -52,7 +53,7 @@ import binascii
 import hashlib
 import itertools
 
-from chatgateway.types import ConversationId, NodeId, ProjectId, UserId
+from chatgateway.types import ConversationId, KeyId, NodeId, ProjectId, UserId
 
 SCHEMA_VERSION = 1
 PARTITIONS = 256
@@ -146,6 +147,11 @@ def identifier(project: ProjectId, digest: str) -> str:
 
 def inbox(partition: int, project: ProjectId, view: str) -> str:
     return f"cg:{{{TAGS[partition]}}}:ib:{project}:{view}"
+
+
+def vouched(partition: int, project: ProjectId, kid: KeyId) -> str:
+    """The conversations of one partition in which a key vouched for a message: what a compromise may have touched."""
+    return f"cg:{{{TAGS[partition]}}}:kc:{project}:{kid}"
 
 
 def inbox_hints(partition: int, project: ProjectId) -> str:

@@ -8,7 +8,8 @@
 -- ARGV  1 version carried   2 author   3 side: visitor or agent   4 session   5 signed_at of the session   6 project
 --       7 kid that vouched   8 conversation   9 event channel   10 hint channel   11 PUBLISH or SPUBLISH
 --       12 act: text, begin, signed_in, assigned, resolved or reopened   13 subject of the act   14 inbox key prefix
---       15... four per entry: ref, the ref's ms, event from "conversation" on, "1" when it is a text
+--       15 key of the conversations that this kid vouched in (zset)
+--       16... four per entry: ref, the ref's ms, event from "conversation" on, "1" when it is a text
 -- Returns per entry {at, seq, link, 1 if it was stored before else 0}, or {"outcome_unknown"} or {"ref_ahead"};
 -- or the error MISSING, STALE n, WITHDRAWN why, UNKNOWN
 local version, author, side, session = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
@@ -19,7 +20,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 -- Dedupe. The window holds the 128 greatest refs by (ms, text): the smallest may be forgotten, the rest may not.
 local answers, fresh = {}, {}
 local held = redis.call('ZCARD', KEYS[3])
-for i = 15, #ARGV, 4 do
+for i = 16, #ARGV, 4 do
   local ref, ms = ARGV[i], ARGV[i + 1]
   local answer = false
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], ms, ms)) do
@@ -132,6 +133,7 @@ else
     redis.call('ZREM', KEYS[7], ARGV[8])
   end
 end
+if ARGV[7] ~= '' then redis.call('ZADD', ARGV[15], at, ARGV[8]) end
 if assigned ~= '' then redis.call('ZADD', ARGV[14] .. 'agent:' .. assigned, at, ARGV[8]) end
 redis.call(ARGV[11], ARGV[10], ARGV[8])
 return answers
