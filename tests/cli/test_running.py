@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shlex
@@ -38,6 +39,7 @@ def running(command: Command, *arguments: str, cwd: Path | None = None) -> Itera
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -195,7 +197,7 @@ class TestDemo:
         gateway, site = free_ports(2)
         flags = ("demo", "--port", str(gateway), "--site-port", str(site))
         projects: set[str] = set()
-        for _ in range(2):
+        for stop in (signal.SIGTERM, signal.SIGINT):
             with running(alone, *flags, cwd=tmp_path) as demo:
                 assert demo.stdout is not None
                 lines = [demo.stdout.readline() for _ in range(10)]
@@ -216,7 +218,7 @@ class TestDemo:
                 assert secret.read_text() != before
                 assert secret.read_text().strip() not in done.stdout
                 projects.add(copied[copied.index("regenerate") + 1])
-                demo.send_signal(signal.SIGTERM)
+                os.killpg(demo.pid, stop)  # a terminal tells the whole group of processes
                 assert demo.wait(timeout=30) == 0
         assert len(projects) == 1
 

@@ -119,7 +119,7 @@ class Talk:
 
 
 def texts(page: Page) -> list[str]:
-    return [json.loads(entry)["text"] for entry in page.entries]
+    return [json.loads(entry).get("text", "") for entry in page.entries]
 
 
 def chained(log: list[dict[str, Any]]) -> bool:

@@ -305,7 +305,7 @@ class TestARegeneratedSecret:
 class TestTheWidget:
     def test_opens_no_socket_for_an_anonymous_visitor_before_the_first_click(self, visitor: Page) -> None:
         sockets: list[WebSocket] = []
-        visitor.on("websocket", sockets.append)
+        visitor.on("websocket", lambda live: sockets.append(live))
         visitor.reload()
         expect(visitor.get_by_role("button", name="Open chat")).to_be_visible()
         assert sockets == []

@@ -65,6 +65,7 @@ async def _show(settings: Settings, site_port: int) -> int:
         *(sys.executable, "-m", "chatgateway.web.demo_site", "--port", str(site_port)),
         *("--secret-file", str(stage.secret_file), "--gateway", _gateway(settings), "--app", stage.app),
         stdout=asyncio.subprocess.DEVNULL,  # its one line is among our ten
+        start_new_session=True,  # Ctrl-C is for us: a site that is gone first would look like one that failed
     )
     try:
         gateway = asyncio.create_task(run(settings))

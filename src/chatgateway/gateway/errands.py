@@ -179,7 +179,7 @@ class Errands:
                 connection.hear(fx.Answered(ref))
             case fx.Follow(conversation, _, ref):
                 following = self._parts.fanout.follow(connection, effect)
-                self.spawn(self._guarded(connection, ref or conversation, following, conversation))
+                self.spawn(self._guarded(connection, ref, following, conversation))
             case fx.MarkRead(ref, _, _):
                 self.spawn(self._guarded(connection, ref, self._read(connection, effect)))
             case fx.FetchHistory(ref, _, _, _):

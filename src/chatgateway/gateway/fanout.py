@@ -210,7 +210,7 @@ class Fanout:
     def vanished(self, hub: Hub) -> None:
         """The conversation is not in the store any more: whoever follows it is told."""
         for member in list(hub.members):
-            member.hear(fx.Failed(hub.conversation, ConversationUnknown()))
+            member.hear(fx.Unfollowed(hub.conversation, ConversationUnknown()))
             hub.leave(member)
 
     def restored(self, channels: list[str]) -> None:

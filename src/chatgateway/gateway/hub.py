@@ -181,7 +181,7 @@ class Hub:
             is_agent = isinstance(member.session.identity, Agent)
             if not is_agent and (member.grounds is None or member.grounds.user != signed_in):
                 self.leave(member)
-                member.hear(fx.Failed(self.conversation, ConversationUnknown(), self.conversation))
+                member.hear(fx.Unfollowed(self.conversation, ConversationUnknown()))
 
     def _drain(self) -> None:
         """Judge what came while we could not."""

@@ -194,7 +194,7 @@ class Conversations:
             _NOTE,
             (keys.meta, keys.notes, keys.fence, keys.refs + acting.user),
             (int(acting.version), acting.project, ref, ms, tail, keys.agents, self._store.publish_verb),
-            lambda reply: done(_peers(reply)),
+            lambda reply: done(_noted(reply)),
         )
 
     def notes(self, conversation: ConversationId, done: Done) -> None:
@@ -252,6 +252,10 @@ class Conversations:
         return [(fields[b"e"], KeyId(fields.get(b"k", b"").decode())) for _, fields in rows]
 
 
+_REFUSALS: dict[bytes, type[PeerError]] = {b"outcome_unknown": OutcomeUnknown, b"ref_ahead": RefAhead}
+"""What a script says of a ref instead of a position."""
+
+
 def _ignore(_: Any) -> None:
     """A hint that could not be published was only a hint."""
 
@@ -268,12 +272,16 @@ def _appended(reply: Any) -> Any:
 
 
 def _position(answer: list[Any]) -> Appended | PeerError:
-    if answer[0] == b"outcome_unknown":
-        return OutcomeUnknown()
-    if answer[0] == b"ref_ahead":
-        return RefAhead()
+    if answer[0] in _REFUSALS:
+        return _REFUSALS[answer[0]]()
     at, seq, link, repeated = answer
     return Appended(Position(UnixMs(at), seq, link.decode()), bool(repeated))
+
+
+def _noted(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        return _peers(reply)
+    return _REFUSALS[reply[0]]() if reply[0] in _REFUSALS else reply
 
 
 def _page(conversation: ConversationId, reply: Any) -> Any:

@@ -18,11 +18,11 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 -- Dedupe. The window holds the 128 greatest refs by (ms, text): the smallest may be forgotten, the rest may not.
-local answers, fresh = {}, {}
+local answers, fresh, by_ref = {}, {}, {}
 local held = redis.call('ZCARD', KEYS[3])
 for i = 16, #ARGV, 4 do
   local ref, ms = ARGV[i], ARGV[i + 1]
-  local answer = false
+  local answer = by_ref[ref] or false
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], ms, ms)) do
     if string.sub(member, 1, #ref + 1) == ref .. '/' then
       local at, seq, link = string.match(member, '/(%d+)/(%d+)/(%x+)$')
@@ -39,6 +39,7 @@ for i = 16, #ARGV, 4 do
     answer = {}
     fresh[#fresh + 1] = {i, answer}
   end
+  by_ref[ref] = answer
   answers[#answers + 1] = answer
 end
 if #fresh == 0 then

@@ -82,6 +82,8 @@ elseif what == 'after' then
     if at < tonumber(ms) or (at == tonumber(ms) and tonumber(ARGV[9]) < tonumber(seq)) then
       if tonumber(seq) > 1 then status = 'trimmed' end
     end
+  elseif tonumber(ARGV[9]) < tonumber(meta.seq or '0') then
+    status = 'trimmed'
   end
 end
 local entries, more = page(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', limit + 1))

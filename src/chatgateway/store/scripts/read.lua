@@ -12,6 +12,7 @@ local marks = redis.call('HMGET', KEYS[4], '*', 'blocked', ARGV[4])
 if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
 if marks[1] and tonumber(ARGV[5]) <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
+if tonumber(ARGV[1]) > tonumber(fence) then redis.call('SET', KEYS[3], ARGV[1]) end
 local side = ARGV[3]
 -- All agents share one unread count (side "agents"); each one's own mark says who has seen what.
 local reader = side == 'agent' and 'agents' or ARGV[2]
@@ -29,14 +30,16 @@ local top = tonumber(meta[3] or '0')
 local seq = math.min(tonumber(ARGV[7]), top)
 if seq <= tonumber(meta[7] or '0') then return 0 end
 if seq > tonumber(meta[8] or '0') or reader == ARGV[2] then
-  local counts = (meta[4] or '0') .. '/' .. (meta[5] or '0')
-  if seq < top then
-    -- Counters as of that entry. Marks lie near the top; one far below it waits until the reader comes nearer.
+  local counts = seq == top and (meta[4] or '0') .. '/' .. (meta[5] or '0')
+  if not counts then
+    -- Counters as of that entry. Marks lie near the top; one far below it, or on an entry that was moved away, waits
+    -- until the reader comes nearer.
     local depth = top - seq + 1
     if depth > 500 then return 0 end
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', depth)) do
       if string.match(entry[1], '%-(%d+)$') == tostring(seq) then counts = entry[2][6] end
     end
+    if not counts then return 0 end
   end
   local nv, na = string.match(counts, '^(%d+)/(%d+)$')
   redis.call('HSET', KEYS[1], 'rs:' .. reader, seq, 'rc:' .. reader, side == 'agent' and nv or na)
