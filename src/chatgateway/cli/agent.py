@@ -67,7 +67,7 @@ async def passwd(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
     """Give an agent another password. Every session that they have ends NOW; they sign in again with the new one."""
     agent = await at.agents.by_name(name)
     password = answer.password(f"New password for {agent.name}")
-    answer.confirm(f"Every session of {agent.name} ends now. Go on?", yes)
+    await _warn(at, agent, "", yes)
     async with at.recorded("agent passwd", agent.id) as recording:
         try:
             changed = await at.agents.set_password(agent.id, password, intent=recording)
@@ -89,7 +89,7 @@ async def remove(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
     What they wrote stays in the history under their name.
     """
     agent = await at.agents.by_name(name)
-    answer.confirm(f"Every session of {agent.name} ends now, and they cannot return. Go on?", yes)
+    await _warn(at, agent, ", and nothing lets them in again", yes)
     async with at.recorded("agent remove", agent.id) as recording:
         changed = await at.agents.remove(agent.id, intent=recording)
         barrier = await at.withdraw(changed.control, recording)
@@ -108,6 +108,12 @@ async def link(at: Opened, *, name: str, as_json: bool) -> None:
         await recording.begin()
         url = login_url(at.settings, await at.agents.create_link(agent.id))
     answer.record({"agent": agent.id, "name": agent.name, "link": url}, as_json)
+
+
+async def _warn(at: Opened, agent: AgentRecord, what: str, yes: bool) -> None:
+    active = answer.plural(await at.nodes_with(agent), "node")
+    click.echo(f"Every session of {agent.name}, who is active on {active}, ends now{what}.", err=True)
+    answer.confirm("Go on?", yes)
 
 
 def login_url(settings: Settings, link: str) -> str:

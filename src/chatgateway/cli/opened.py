@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 import click
 
+from chatgateway.core.project import AgentRecord
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.settings import Settings, load
 from chatgateway.store.agents import Agents
@@ -96,6 +97,13 @@ class Opened:
             and (kid is None or row.kid == kid)
             and (user is None or row.user == user)
         }
+
+    async def nodes_with(self, agent: AgentRecord) -> int:
+        """Return on how many living nodes this agent is active now."""
+        leases, now = await Nodes(self.store).live()
+        return sum(
+            lease.until > now and any(agent.name in names for names in lease.agents.values()) for lease in leases
+        )
 
     async def withdraw(self, entry: ControlEntry | None, recording: Recording) -> Barrier:
         """Make every node act on a written control-log entry, and record what they answered."""

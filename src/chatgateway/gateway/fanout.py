@@ -74,6 +74,7 @@ class Fanout:
             while True:
                 page = await self._read(connection, hub, cursor)
                 if connection.closed or connection.followed.get(conversation) is not hub:
+                    connection.hear(fx.Answered(order.ref))  # left meanwhile
                     return
                 if first:
                     connection.say(await self._view(connection, page, order.ref))

@@ -298,6 +298,9 @@ class SignIn:
     # What all share
 
     def _row_for(self, caller: Caller, row: SessionRow) -> SessionRow:
+        if not caller.live and row.bound_at:
+            # An exchange over HTTP must not hide the socket that the session has elsewhere.
+            return row
         node = self._parts.node.id if caller.live else NodeId("")
         return msgspec.structs.replace(
             here(row, node), origin=caller.origin or "", address_block=address_block(caller.address),

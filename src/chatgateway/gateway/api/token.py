@@ -11,7 +11,7 @@ from starlette.responses import Response
 from chatgateway.core.identity import Authenticated
 from chatgateway.core.origin import allowed
 from chatgateway.core.rotation import Grounds
-from chatgateway.errors import NotFound, PeerError, StoreError
+from chatgateway.errors import NotFound, PeerError, StoreError, StoreUnavailable
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.connection import Caller
 from chatgateway.gateway.parts import Parts
@@ -54,6 +54,8 @@ async def exchange(request: Request) -> Response:
     headers = {"Vary": "Origin"}
     try:
         wanted = await read(request, Wanted)
+        if not parts.node.may_act:
+            raise StoreUnavailable("this node has no lease")
         headers |= await _cors(parts, wanted.app, origin)
         address = request.client.host if request.client else ""
         caller = Caller(

@@ -11,7 +11,7 @@ import { disconnected, stranded } from "./outbox.js"
 import { command, NOBODY, tell, transmit } from "./state.js"
 
 /** Fresh tokens that are the same token, refused that often, stop the client: asking again cannot help. */
-const SAME_TOKEN_MAX = 3
+const SAME_TOKEN_MAX = 300
 /** A page signs with the old secret until its server is redeployed; waits this long are outside the loop guard. */
 const REDEPLOY_WAIT_MS = 30_000
 /** A connection that lived that long ends the series of failures before it. */
