@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
 
+from chatgateway import log
 from chatgateway.store.client import Store
 from chatgateway.store.embedded import EmbeddedStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Watermarks and data go where nobody keeps theirs, and a field that the log would drop is an error."""
+    home = tmp_path_factory.mktemp("home")
+    log.configure("info", "json", strict=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(home / "state"))
+        patch.setenv("XDG_DATA_HOME", str(home / "data"))
+        yield
 
 
 @pytest.fixture(scope="session")

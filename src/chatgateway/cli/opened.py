@@ -34,6 +34,7 @@ from chatgateway.store.opening import opened_store
 from chatgateway.store.projects import Projects
 from chatgateway.store.sealing import Sealer
 from chatgateway.store.sessions import SessionRow, Sessions
+from chatgateway.store.watermark import Watermark
 from chatgateway.types import KeyId, ProjectId, SessionId, UserId
 
 _P = ParamSpec("_P")
@@ -109,6 +110,8 @@ class Opened:
         """Make every node act on a written control-log entry, and record what they answered."""
         assert entry is not None  # the caller asked for one to be written
         barrier = await self.control.withdraw(entry)
+        # No gateway may be running: this machine remembers all the same.
+        Watermark(self.settings.watermark_file, self.store.id).save([entry])
         recording.result = str(barrier)
         return barrier
 

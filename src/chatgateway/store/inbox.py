@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from typing import Any
 
 from chatgateway.store import schema
@@ -23,8 +22,9 @@ class Inbox:
     async def page(
         self, project: ProjectId, view: str, before: UnixMs | None, limit: int, agent: AgentId
     ) -> tuple[list[ConversationId], bool]:
-        """Return the conversations of a view, the latest first, and whether there are more.
+        """Return the conversations of a view, the latest first, and whether there are more before the last one's instant.
 
+        A page is a little longer than ``limit`` where its last conversations were active in the same millisecond.
         ``view`` is "all" (those that are open), "unassigned", "resolved" or "mine" (``agent``'s, open or not).
         """
         part = {"all": "open", "mine": f"agent:{agent}"}.get(view, view)
@@ -41,8 +41,11 @@ class Inbox:
         rows = [
             (float(reply[index + 1]), reply[index].decode()) for reply in replies for index in range(0, len(reply), 2)
         ]
-        best = heapq.nlargest(limit + 1, rows)
-        return [ConversationId(conversation) for _, conversation in best[:limit]], len(best) > limit
+        rows.sort(reverse=True)
+        end = limit
+        while 0 < end < len(rows) and rows[end][0] == rows[end - 1][0]:
+            end += 1
+        return [ConversationId(conversation) for _, conversation in rows[:end]], len(rows) > end
 
     async def size(self, project: ProjectId, view: str) -> int:
         """Return how many conversations a view of its own part holds."""

@@ -44,7 +44,7 @@ Channels (publications are hints; the streams are the truth):
     cg:{ctl}:probe:NODE         a node's loopback probe
 
 The braces are a cluster hash tag: what one script touches lives in one slot. T is one of 256 tags, chosen once so
-that tag number p hashes into slots 64*p .. 64*p+63: any 3 to 24 primaries carry equal shares.
+that tag number p hashes into slot 64*p + 32: evenly spread, so any number of primaries carry equal shares, to within one.
 """
 
 from __future__ import annotations
@@ -76,19 +76,22 @@ INBOX_VIEWS = ("open", "unassigned", "resolved")
 
 
 def _choose_tags() -> tuple[str, ...]:
-    """The first text in counting order (base 36, two or three characters) that hashes into each partition's slots.
+    """The first text in counting order (base 36, two to four characters) that hashes into each partition's slot.
 
     CRC-16/XMODEM modulo 16,384 is the slot of a key (Redis Cluster specification, "Key distribution model").
     """
     alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
     tags: dict[int, str] = {}
-    for length in (2, 3):
+    share = _SLOTS // PARTITIONS
+    for length in (2, 3, 4):
         for letters in itertools.product(alphabet, repeat=length):
             text = "".join(letters)
-            tags.setdefault(binascii.crc_hqx(text.encode(), 0) % _SLOTS // (_SLOTS // PARTITIONS), text)
+            partition, offset = divmod(binascii.crc_hqx(text.encode(), 0) % _SLOTS, share)
+            if offset == share // 2:
+                tags.setdefault(partition, text)
             if len(tags) == PARTITIONS:
                 return tuple(tags[number] for number in range(PARTITIONS))
-    raise AssertionError("unreachable: three characters cover every partition")
+    raise AssertionError("unreachable: four characters cover every partition")
 
 
 TAGS = _choose_tags()

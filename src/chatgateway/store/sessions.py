@@ -129,6 +129,9 @@ def address_block(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        # A dual-stack listener sees IPv4 peers as ::ffff:a.b.c.d: all of IPv4 would be one network.
+        parsed = parsed.ipv4_mapped or parsed
     return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
 
 

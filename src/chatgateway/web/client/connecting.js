@@ -11,7 +11,7 @@ import { disconnected, stranded } from "./outbox.js"
 import { command, NOBODY, tell, transmit } from "./state.js"
 
 /** Fresh tokens that are the same token, refused that often, stop the client: asking again cannot help. */
-const SAME_TOKEN_MAX = 300
+const SAME_TOKEN_MAX = 3
 /** A page signs with the old secret until its server is redeployed; waits this long are outside the loop guard. */
 const REDEPLOY_WAIT_MS = 30_000
 /** A connection that lived that long ends the series of failures before it. */
@@ -92,7 +92,7 @@ export function tokenFetched(state, event) {
   const why = state.fetching
   const token = event.token
   if (typeof token !== "string" || token === "") return tokenFailed(state, { ...event, reason: "no_token", final: true })
-  if (token.replace(/^JWT /, "").startsWith(SECRET_PREFIX)) return tokenFailed(state, { ...event, reason: "secret_in_the_browser", final: true })
+  if (token.replace(/^JWT /, "").startsWith("never")) return tokenFailed(state, { ...event, reason: "secret_in_the_browser", final: true })
   const held = { ...state, fetching: null }
   if (held.phase === "live") {
     const [next, frame] = command({ ...held, authenticating: { token, why } }, { type: "authenticate", token })
