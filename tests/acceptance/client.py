@@ -125,6 +125,10 @@ class Client:
         self._socket.transport.abort()
         await self._reading
 
+    def cling(self) -> None:
+        """Never answer a close frame, as a peer does that is stuck."""
+        self._socket.transport.write = lambda _: None  # type: ignore[method-assign]
+
     # Saying
 
     async def say(self, verb: str, **fields: object) -> str:

@@ -249,24 +249,21 @@ async def test_a_node_that_slept_through_the_regeneration_refuses_what_was_queue
         assert [entry["text"] for entry in log] == ["awake"]
     # The survivors' words are answered too, each once: stored, or "not now", and then the same ref is good.
     for client in kept:
-        acks: dict[str, f.Ack] = {}
-        for ref in (*before[client], *during[client]):
-            answer = await client.answer(ref)
-            acks[ref] = answer if isinstance(answer, f.Ack) else await again(client, begun[client], ref, answer)
-        judge(await read_log(client, begun[client]), acks, entered=acks)
-        assert len(acks) == 6
+        refs = [*before[client], *during[client]]
+        answers = await asyncio.gather(*(stored_at_last(client, begun[client], ref) for ref in refs))
+        judge(await read_log(client, begun[client]), dict(zip(refs, answers, strict=True)), entered=refs)
         assert client.goodbye is None
         await client.leave()
 
 
-async def again(client: Client, conversation: str, ref: str, refusal: f.Error) -> f.Ack:
-    """Send the same ref again, as often as the gateway asks for it."""
-    while True:
-        assert refusal.code == "store_unavailable", refusal
-        await asyncio.sleep(int(refusal.retry) / 1000)
+async def stored_at_last(client: Client, conversation: str, ref: str) -> f.Ack:
+    """Return the acknowledgement of what was sent, sending it again as often as the gateway asks for it."""
+    answer = await client.answer(ref)
+    while isinstance(answer, f.Error):
+        assert answer.code == "store_unavailable", answer
+        await asyncio.sleep(int(answer.retry) / 1000)
         answer = await client.do("send", ref=ref, conversation=conversation, text="again")
-        if isinstance(answer, f.Ack):
-            return answer
+    return answer
 
 
 async def test_a_regeneration_finds_nodes_that_started_and_stopped_meanwhile(

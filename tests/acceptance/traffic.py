@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 from tests.acceptance.client import Client, Refused, messages_of, mint_ref
 from tests.acceptance.gateway import PATIENCE_S, Gateway
 from tests.acceptance.operator import Site
@@ -25,6 +26,9 @@ PACE_S = 0.12
 """Between two messages of one sender: just under the limit of 10 a second."""
 
 RETURN_S = 0.05
+"""Before a tab tries the next node."""
+
+IN_FLIGHT_MAX = 16
 
 
 class Talker:
@@ -81,7 +85,10 @@ class Tab:
         self.returned = 0
         """How often it had to come back."""
         self.codes: list[int | None] = []
+        """What its sockets ended with."""
         self._outbox: dict[str, str] = {}
+        self._sent: set[str] = set()
+        """Of the outbox: said on this socket, and not to be said again before it is refused."""
         self._gateways, self._site, self._who = gateways, site, who
         self._changed = asyncio.Event()
         self._running = asyncio.create_task(self._run())
@@ -102,12 +109,20 @@ class Tab:
                 assert not self._running.done() or self._running.cancelled(), self._running.exception()
                 await asyncio.sleep(0.01)
 
+    def knows(self, gateway: Gateway) -> None:
+        """Another node to come back to."""
+        self._gateways.append(gateway)
+
+    @property
+    def top(self) -> int:
+        """The last seq that was acknowledged."""
+        return max((ack.seq for ack in self.acks.values()), default=0)
+
     async def close(self) -> None:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
 
     async def _run(self) -> None:
-        turn = 0
         for turn in itertools.count():
             alive = [gateway for gateway in self._gateways if gateway.status is None]
             if not alive:
@@ -134,16 +149,17 @@ class Tab:
 
     async def _live(self, client: Client) -> None:
         """Replay first, then the outbox; then whatever is said and heard, until the socket ends."""
+        self._sent.clear()
         hearing = asyncio.create_task(self._hear(client))
         try:
             if self.conversation:
                 # Asked after hello with cursors: answered once what was missed has been shown.
                 await client.do("read", conversation=self.conversation, seq=0)
-            sent: set[str] = set()
             while not hearing.done():
                 self._changed.clear()
-                for ref in [ref for ref in self._outbox if ref not in sent][: 16 - len(sent & self._outbox.keys())]:
-                    sent.add(ref)
+                waiting = [ref for ref in self._outbox if ref not in self._sent]
+                for ref in waiting[: IN_FLIGHT_MAX - len(self._sent)]:
+                    self._sent.add(ref)
                     await client.say("send", ref=ref, conversation=self.conversation, text=self._outbox[ref])
                 waking = asyncio.create_task(self._changed.wait())
                 try:
@@ -162,14 +178,14 @@ class Tab:
                 case f.Ack(ref=ref) if ref in self._outbox:
                     self.acks[ref] = frame
                     del self._outbox[ref]
+                    self._sent.discard(ref)
                     self._changed.set()
                 case f.Error(ref=ref, code=code, retry=retry) if ref in self._outbox:
                     if code == "store_unavailable":
                         self.told_unavailable += 1
                     elif code != "rate_limited":
                         raise Refused(frame)
-                    await asyncio.sleep(min(int(retry), 1_000) / 1000)
-                    await client.say("send", ref=ref, conversation=self.conversation, text=self._outbox[ref])
+                    asyncio.get_running_loop().call_later(int(retry) / 1000, self._say_again, ref)
                 case f.Message():
                     self._show([frame])
                 case f.Replay():
@@ -180,6 +196,10 @@ class Tab:
                     raise AssertionError(f"told goodbye: {frame.reason}")
                 case _:
                     pass
+
+    def _say_again(self, ref: str) -> None:
+        self._sent.discard(ref)
+        self._changed.set()
 
     def _show(self, messages: Iterable[f.Message]) -> None:
         for message in messages:
@@ -216,7 +236,5 @@ def judge(
 
 def log_of(rows: list[dict[str, Any]]) -> list[f.Message]:
     """Return what ``chatgateway history`` printed as messages."""
-    import msgspec
-
     raw = msgspec.json.encode([{name: value for name, value in row.items() if name != "kid"} for row in rows])
     return [message for message in codec.decode_server(raw) if isinstance(message, f.Message)]

@@ -130,5 +130,3 @@ def chained(log: list[dict[str, Any]]) -> bool:
             return False
         link = one["link"]
     return True
-
-

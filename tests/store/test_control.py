@@ -78,9 +78,7 @@ class TestFinish:
         assert await fences(store) == {1}
 
     @pytest.mark.parametrize("kind", ["person", "session"])
-    async def test_of_a_persons_entry_leaves_the_fences_alone(
-        self, store: Store, control: Control, kind: Any
-    ) -> None:
+    async def test_of_a_persons_entry_leaves_the_fences_alone(self, store: Store, control: Control, kind: Any) -> None:
         await control.finish(await control.write(control.entry(kind, PROJECT, "usr_1", "signed_out", UnixMs(5))))
         assert await control.versions() == (1, 1)
         assert await fences(store) == {0}

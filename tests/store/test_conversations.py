@@ -40,7 +40,9 @@ from chatgateway.store.conversations import (
 from chatgateway.types import START, ConversationId, NodeId, Position, SessionId, UnixMs, UserId, Version
 
 NEIGHBOUR = next(
-    user for user in (UserId(f"usr_{n}") for n in itertools.count()) if schema.partition_of_user(PROJECT, user) == PARTITION
+    user
+    for user in (UserId(f"usr_{n}") for n in itertools.count())
+    if schema.partition_of_user(PROJECT, user) == PARTITION
 )
 OTHER_VISITOR = VISITOR._replace(user=NEIGHBOUR, session=SessionId("ses_other"))
 
@@ -386,9 +388,7 @@ class TestNotes:
         await talk.begin()
         for n in range(3):
             await talk.note(f"note {n}")
-        notes = [
-            json.loads(note) for note in await answer(lambda done: talk.conversations.notes(CONVERSATION, done))
-        ]
+        notes = [json.loads(note) for note in await answer(lambda done: talk.conversations.notes(CONVERSATION, done))]
         assert [(note["type"], note["seq"], note["text"]) for note in notes] == [
             ("note", n + 1, f"note {n}") for n in range(3)
         ]

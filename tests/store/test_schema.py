@@ -104,4 +104,3 @@ def test_what_a_customer_chose_never_reaches_a_key(identifier: str) -> None:
 def test_identifiers_of_different_kinds_never_meet() -> None:
     pairs = [("external", "a"), ("email", "a"), ("externa", "la"), ("external", "b"), ("e", "mail\0a")]
     assert len({schema.identifier_digest(*pair) for pair in pairs}) == len(pairs)
-

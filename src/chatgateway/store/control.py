@@ -90,8 +90,6 @@ class Control:
         did not acknowledge, Conflict when the store has lost the entry. Repeating is harmless.
         """
         async with self._store.redis.client() as connection:
-            # WAIT speaks of this connection's own last write: make one behind the entry's.
-            await connection.hset(schema.VERSION, "waited", entry.entry)
             await _wait(connection)
             await _COMMIT.run(
                 connection,
@@ -100,15 +98,14 @@ class Control:
             )
             if raises_fences(entry.kind):
                 await self._require(entry)
-                await self.raise_fences(entry.version, range(schema.PARTITIONS), connection)
+                await self.raise_fences(entry.version, range(schema.PARTITIONS))
                 await _wait(connection)
             await self._require(entry)
 
-    async def raise_fences(self, version: Version, partitions: Iterable[int], connection: Any = None) -> None:
+    async def raise_fences(self, version: Version, partitions: Iterable[int]) -> None:
         """Raise these partitions' fences to ``version``, all in one write."""
-        redis = connection or self._store.redis
-        await _FENCE.load(redis)
-        async with redis.pipeline(transaction=False) as pipeline:
+        await _FENCE.load(self._store.redis)
+        async with self._store.redis.pipeline(transaction=False) as pipeline:
             for partition in partitions:
                 pipeline.evalsha(_FENCE.sha, 1, schema.fence(partition), int(version))
             await pipeline.execute()
@@ -167,6 +164,10 @@ class Control:
 
 
 async def _wait(connection: Any) -> None:
+    """Return when every attached replica has everything that was written before this call. Raises StoreUnavailable."""
+    # WAIT speaks of its own connection's last write, and what must be waited for may have gone another way (a pipeline
+    # takes a connection of its own): make a write behind it.
+    await connection.hset(schema.VERSION, "waited", secrets.token_hex(4))
     replication = await connection.info("replication")
     replicas = int(replication.get("connected_slaves", 0))
     if replicas and int(await connection.wait(replicas, _WAIT_MS)) < replicas:
