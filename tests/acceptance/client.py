@@ -148,7 +148,7 @@ class Client:
             ref = str(fields.get("ref", mint_ref()))
             refs.append(ref)
             raw += Frame(Opcode.TEXT, _encode(verb, {**fields, "ref": ref}).encode()).serialize(mask=True)
-        self._socket.transport.write(raw)
+        self.write(raw)
         return refs
 
     async def hello(self, **fields: object) -> f.Welcome:
@@ -162,13 +162,13 @@ class Client:
         return await self.answer(await self.say(verb, **fields))
 
     async def do(self, verb: str, **fields: object) -> Any:
-        """The same, where an error is a failure. Being told to slow down is not: it is obeyed."""
+        """The same, where an error is a failure. Being told to wait is not: it is obeyed."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 answer = await self.ask(verb, **fields)
                 if not isinstance(answer, f.Error):
                     return answer
-                if answer.code != "rate_limited":
+                if answer.code not in ("rate_limited", "store_unavailable"):
                     raise Refused(answer)
                 fields["ref"] = answer.ref
                 await asyncio.sleep(int(answer.retry) / 1000)
@@ -208,6 +208,10 @@ class Client:
                 break
         return views
 
+    def write(self, raw: bytes) -> None:
+        """Put bytes on the wire as they are."""
+        self._socket.transport.write(raw)
+
     # Hearing
 
     async def answer(self, ref: str) -> Any:
@@ -231,6 +235,20 @@ class Client:
     async def hears(self, text: str) -> f.Message:
         """Take the message that says ``text``."""
         return await self.want(f.Message, lambda message: message.text == text)
+
+    async def shows(self, conversation: str, seq: int) -> f.Message:
+        """Return an entry of a conversation once it is shown, live or in a replay."""
+        found: list[f.Message] = []
+
+        def has_it(frame: f.ServerFrame) -> bool:
+            shown = [frame] if isinstance(frame, f.Message) else []
+            if isinstance(frame, (f.Replay, f.Reset)):
+                shown = messages_of(frame)
+            found[:] = [one for one in shown if (one.conversation, one.seq) == (conversation, seq)]
+            return bool(found)
+
+        await self.want(f.ServerFrame, has_it)
+        return found[0]
 
     async def ended(self, within_s: float = PATIENCE_S) -> tuple[f.Goodbye | None, int | None]:
         """Wait for the gateway to end it; return the goodbye and the close frame's code."""

@@ -20,6 +20,15 @@ PATIENCE_S = 20.0
 """No wait of a test is longer than this."""
 
 
+def is_running(pid: int) -> bool:
+    """Say whether the process still runs; one that ended may await its parent for ever where init reaps nobody."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
 @dataclass
 class Place:
     """One machine's directories: a home, and the data that its gateways share."""

@@ -75,6 +75,9 @@ def block(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if parsed.version == 4:
-        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        # A dual-stack listener sees IPv4 peers as ::ffff:a.b.c.d: all of IPv4 would be one /64.
+        parsed = parsed.ipv4_mapped or parsed
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))

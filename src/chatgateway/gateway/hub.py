@@ -78,6 +78,9 @@ class Hub:
         if self._delivery is None:
             self._delivery = Delivery(position)
             self._touch()
+            if self.suspect:
+                # The subscription was lost while the first listener was reading.
+                self.check()
         mine = self._delivery.position
         if position.seq > mine.seq:
             # The listener read what we have not heard yet: we catch up, and it skips what it has.
@@ -197,7 +200,7 @@ class Hub:
         """Probe the own position and read after it; what arrives meanwhile waits."""
         if self.checking or self._delivery is None:
             return
-        self.checking = True
+        self.checking, self.suspect = True, False
         self._fanout.read_after(self, self._delivery.position, self._checked)
 
     def _checked(self, page: Page | Exception) -> None:
@@ -212,7 +215,6 @@ class Hub:
         if not self._fanout.may_deliver:
             self.suspect = True
             return
-        self.suspect = False
         if page.status == "gapless":
             for payload in page.entries:
                 head = codec.decode_head(payload)
@@ -220,11 +222,12 @@ class Hub:
                 assert self._delivery is not None
                 if self._delivery.judge(position, head.prev) is Verdict.HAND_ON:
                     self._hand_on(position, head, payload)
-            if page.more:
-                self.check()
-                return
         else:
             self._reset(page)
+        if (page.status == "gapless" and page.more) or self.suspect:
+            # There is more, or a subscription was renewed after this was read.
+            self.check()
+            return
         self._touch()
         self._drain()
 
@@ -233,6 +236,8 @@ class Hub:
         log.warning("hub.diverged", conversation=self.conversation, detail=page.status, count=len(self.members))
         self._delivery = Delivery(page.head.top)
         self._recent.clear()
+        if page.head.pending is not None:
+            self._keep_only(page.head.pending)
         frame = Event(codec.encode(reset_frame(self.conversation, page)))
         for member in list(self.members):
             self.members[member] = page.head.top.seq
@@ -259,5 +264,5 @@ class Hub:
             self.looked_at = at
 
     def compare(self, top: Position | Exception) -> None:
-        if isinstance(top, Position) and self._delivery is not None and top != self._delivery.position:
+        if isinstance(top, Position) and (self.suspect or top != self.position):
             self.check()

@@ -23,6 +23,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from chatgateway import __version__
 from chatgateway.close_codes import CloseCode
 from chatgateway.core.effects import TrustWithdrawn
@@ -188,7 +190,7 @@ class Node:
             await self._renew_alone()
 
     async def _renew_alone(self) -> None:
-        was_valid = self.may_act
+        is_back = False
         for _ in range(3):
             sent_at = time.monotonic()
             renewal = await self._nodes.renew(self.id, int(self._lease_s * 1000), self._report())
@@ -202,14 +204,15 @@ class Node:
                 if self.trust.applied < renewal.committed:
                     raise StoreUnavailable("the control log lacks committed entries")
                 continue  # Tell the others at once what was applied: a verb is waiting for it.
+            is_back = not self.may_act  # asked only now: it may have ended while the store was asked
             self._valid_until = sent_at + self._lease_s
             self._lost_since = None
             self._look_around(renewal)
-            await self._complete(renewal)
+            self._look_behind(renewal)
             break
         async with self._caught_up:
             self._caught_up.notify_all()
-        if not was_valid and self.may_act:
+        if is_back and self.may_act:
             self.on_lease()
 
     def _report(self) -> Report:
@@ -237,7 +240,7 @@ class Node:
         if changed:
             self.on_presence(changed)
 
-    async def _complete(self, renewal: Renewal) -> None:
+    def _look_behind(self, renewal: Renewal) -> None:
         """Finish what a verb that died left behind: written, never committed, and not fresh any more."""
         if renewal.reserved <= renewal.committed:
             self._behind = None
@@ -247,9 +250,16 @@ class Node:
             self._behind = (renewal.reserved, at)
         elif at - self._behind[1] > 2 * self._lease_s / 3:
             self._behind = None
-            for entry in await self._control.read(renewal.committed, renewal.reserved):
-                log.warning("control.completed", node=self.id, project=entry.project, detail=entry.kind)
+            # Beside the renewals: waiting for a replica that stands still must not cost the lease.
+            self._spawn(self._complete(renewal.committed, renewal.reserved))
+
+    async def _complete(self, committed: Version, reserved: Version) -> None:
+        try:
+            for entry in await self._control.read(committed, reserved):
                 await self._control.finish(entry)
+                log.warning("control.completed", node=self.id, project=entry.project, detail=entry.kind)
+        except StoreError as error:
+            log.warning("control.delayed", node=self.id, detail=str(error))  # tried again while it is behind
 
     # Applying
 
@@ -273,7 +283,11 @@ class Node:
             )  # fmt: skip
         while len(self._ended) > ENDED_REMEMBERED:
             self._ended.popitem(last=False)
-        self._watermark.save(list(self._known.values()))
+        try:
+            self._watermark.save(list(self._known.values()))
+        except (OSError, msgspec.DecodeError) as error:
+            # A full disk must not stop this node from following: what it knows counts at once, the file only later.
+            log.error("watermark.unwritable", node=self.id, detail=str(error))
 
     async def _end_in_slices(self, ending: list[Connection]) -> None:
         window_ms = max(1_000, len(ending) * 1_000 // RETURN_PER_S)

@@ -83,11 +83,15 @@ class Outbox:
         if not self._scheduled:
             self._scheduled = True
             self._flusher.later(self)
-        elif len(self._frames) > self._max_frames or self._bytes > self._max_bytes:
+        if self._is_full:
             # Full within one tick is no sign of a slow peer: first give the transport its chance.
             self._write()
-            if self._frames and (len(self._frames) > self._max_frames or self._bytes > self._max_bytes):
+            if self._is_full:
                 self._on_full()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._frames) > self._max_frames or self._bytes > self._max_bytes
 
     def flush(self) -> None:
         """Write what waits, as far as the peer keeps up."""

@@ -22,7 +22,7 @@ class Inbox:
     async def page(
         self, project: ProjectId, view: str, before: UnixMs | None, limit: int, agent: AgentId
     ) -> tuple[list[ConversationId], bool]:
-        """Return the conversations of a view, the latest first, and whether there are more before the last one's instant.
+        """Return the conversations of a view, the latest first, and whether there are more.
 
         A page is a little longer than ``limit`` where its last conversations were active in the same millisecond.
         ``view`` is "all" (those that are open), "unassigned", "resolved" or "mine" (``agent``'s, open or not).
