@@ -44,6 +44,10 @@ class Refused(AssertionError):
         self.error = error
 
 
+class Ended(AssertionError):
+    """The gateway closed the socket while something was awaited on it."""
+
+
 class Client:
     """One socket. What arrives is kept in order until a test asks for it."""
 
@@ -79,7 +83,11 @@ class Client:
     ) -> Client:
         """Come in as a visitor of a site: with a customer token, a session token, or as a stranger."""
         client = await cls.connect(gateway)
-        await client.hello(app=site.app, token=token, resume=dict(resume or {}), **hello)
+        try:
+            await client.hello(app=site.app, token=token, resume=dict(resume or {}), **hello)
+        except BaseException:
+            await client.drop()
+            raise
         return client
 
     @classmethod
@@ -229,7 +237,7 @@ class Client:
                         del self._unread[index]
                         return frame
                 if self._reading.done():
-                    raise AssertionError(f"closed with {self.close_code} ({self.goodbye}) before a {kind.__name__}")
+                    raise Ended(f"closed with {self.close_code} ({self.goodbye}) before a {kind.__name__}")
                 await self._changed.wait()
 
     async def hears(self, text: str) -> f.Message:

@@ -58,6 +58,13 @@ class Place:
         with redis.Redis(unix_socket_path=(self.data / "store/store.lock").read_text(), socket_timeout=5) as client:
             return int(client.info("server")["process_id"])
 
+    def running_store(self) -> int | None:
+        """The same, or None when nothing answers there."""
+        try:
+            return self.store_pid
+        except (OSError, redis.ConnectionError):
+            return None
+
 
 class Gateway:
     """One ``chatgateway serve``. Always ended by ``stop`` or ``kill``."""

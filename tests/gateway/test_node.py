@@ -1,4 +1,4 @@
-"""One process among the others: it applies what is withdrawn in one step, acts only on a lease, and unlearns nothing."""
+"""One process among others: it applies what is withdrawn in one step, acts only on a lease, and unlearns nothing."""
 
 from __future__ import annotations
 
@@ -357,9 +357,7 @@ class TestCatchingUp:
         assert one.node.trust.applied == 1
         assert await world.store.redis.get(schema.fence(3)) == b"1"
 
-    async def test_refuses_a_fence_that_nobody_can_explain(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_refuses_a_fence_that_nobody_can_explain(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(node_module, "HEAL_S", 0.0)
         one = await world.node()
         with pytest.raises(StoreUnavailable, match="fence"):
@@ -380,8 +378,8 @@ class TestAbandonedEntry:
         one.node.ring_doorbell()
         await caught_up(one, entry)
         assert one.node.judge(signed(1)) is CloseCode.KEY_REVOKED
-        while await world.fences() != {1}:
-            await asyncio.sleep(0)
+        await asyncio.gather(*one.node._tasks)
+        assert await world.fences() == {1}
 
     async def test_that_cannot_be_completed_costs_no_lease(
         self, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -410,6 +408,7 @@ class TestAbandonedEntry:
         while one.node.lease_left_s != before:
             await asyncio.sleep(0)
         may_go_on.set()
+        await asyncio.gather(*one.node._tasks)
 
 
 class TestRewoundStore:

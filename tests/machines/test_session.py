@@ -202,7 +202,10 @@ class SessionMachine(RuleBasedStateMachine):
         for _ in range(times):
             self.say(self.last)
 
-    @rule(kind=st.sampled_from([f.Open, f.Open, f.Leave, f.Resolve, f.Assign]), conversation=st.sampled_from(CONVERSATIONS))
+    @rule(
+        kind=st.sampled_from([f.Open, f.Open, f.Leave, f.Resolve, f.Assign]),
+        conversation=st.sampled_from(CONVERSATIONS),
+    )
     def it_names_a_conversation(
         self, kind: type[f.Open] | type[f.Leave] | type[f.Resolve] | type[f.Assign], conversation: str
     ) -> None:
@@ -338,7 +341,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.following.discard(conversation)
         self.hear(fx.Unfollowed(conversation, ConversationUnknown()))
 
-    @rule(code=st.sampled_from([CloseCode.KEY_REVOKED, CloseCode.USER_REVOKED, CloseCode.SIGNED_OUT]), sure=st.integers(0, 9))
+    @rule(
+        code=st.sampled_from([CloseCode.KEY_REVOKED, CloseCode.USER_REVOKED, CloseCode.SIGNED_OUT]),
+        sure=st.integers(0, 9),
+    )
     def trust_is_withdrawn(self, code: CloseCode, sure: int) -> None:
         if sure:
             return  # rarely: what comes after it is nothing

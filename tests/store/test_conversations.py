@@ -586,9 +586,20 @@ class TestReadMark:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         try:
             await subscriber.subscribe(event_channel(CONVERSATION), heard.put_nowait)
-            for seq, mark in ((2, b"two"), (1, b"one"), (3, b"three")):
-                await talk.read(seq, mark=mark)
-            assert [await heard.get(), await heard.get()] == [b"two", b"three"]
+            for seq in (2, 1, 3):
+                await talk.read(seq, mark=b'{"type":"read","seq":%d}' % seq)
+            assert [json.loads(await heard.get())["seq"] for _ in range(2)] == [2, 3]
+        finally:
+            await subscriber.close()
+
+    async def test_is_announced_as_it_was_stored_and_not_as_it_was_claimed(self, talk: Talk) -> None:
+        await filled(talk, 3)
+        subscriber = await talk.store.open_subscriber(NodeId("nod_1"))
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        try:
+            await subscriber.subscribe(event_channel(CONVERSATION), heard.put_nowait)
+            await talk.read(2**40, mark=b'{"type":"read","seq":%d,"user":"usr_v"}' % (2**40))
+            assert json.loads(await heard.get()) == {"type": "read", "seq": 3, "user": "usr_v"}
         finally:
             await subscriber.close()
 

@@ -25,7 +25,12 @@ def _node() -> str:
 
 @pytest.mark.parametrize("file", sorted(HERE.glob("*.test.mjs")), ids=lambda file: file.name)
 def test_the_clients_own_tests_pass(file: Path) -> None:
-    done = subprocess.run([_node(), "--test", str(file)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [_node(), "--test", "--test-timeout=20000", "--test-force-exit", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

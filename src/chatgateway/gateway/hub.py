@@ -44,8 +44,8 @@ class Hub:
     """The listeners of one conversation."""
 
     __slots__ = (
-        "_buffer", "_delivery", "_fanout", "_looks", "_recent", "checking", "conversation", "joining", "looked_at",
-        "members", "project", "suspect",
+        "_buffer", "_delivery", "_fanout", "_looks", "_recent", "_signed_in_seq", "checking", "conversation", "joining",
+        "looked_at", "members", "project", "suspect",
     )  # fmt: skip
 
     def __init__(self, fanout: Fanout, conversation: ConversationId) -> None:
@@ -59,6 +59,7 @@ class Hub:
         self.checking = False
         self.looked_at = 0.0
         self._looks = 0
+        self._signed_in_seq = 0
         self._fanout = fanout
         self._delivery: Delivery | None = None
         self._recent: deque[Known] = deque(maxlen=REMEMBERED)
@@ -82,6 +83,9 @@ class Hub:
                 # The subscription was lost while the first listener was reading.
                 self.check()
         mine = self._delivery.position
+        if position.seq < self._signed_in_seq:
+            # Whoever may still read this was decided after the listener read.
+            return False
         if position.seq > mine.seq:
             # The listener read what we have not heard yet: we catch up, and it skips what it has.
             self.members[connection] = position.seq
@@ -173,6 +177,7 @@ class Hub:
         self._touch()
         seq = position.seq
         if head.kind == "signed_in":
+            self._signed_in_seq = seq
             self._keep_only(UserId(head.subject))
         for member, floor in list(self.members.items()):
             if seq > floor:

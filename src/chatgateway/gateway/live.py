@@ -31,8 +31,10 @@ async def live_endpoint(websocket: WebSocket) -> None:
     caller = Caller(origin=websocket.headers.get("origin"), address=address, bearer=_bearer(offered))
     connection = Connection(parts, socket, caller)
     connection.opened()
-    parts.doors.entered(connection)
+    # Handed over first: until then a socket can be told nothing, not even why it must go.
     socket.hand_over(connection)
+    if not connection.closed:
+        parts.doors.entered(connection)
 
 
 def _bearer(offered: list[str]) -> str | None:

@@ -146,13 +146,17 @@ class SignIn:
         fresh = credentials.anonymous(new_session(), new_user(), app.project, app.id, now)
         return self._anonymous(fresh, fresh.session, app, now, join)
 
-    def stranger_after(self, caller: Caller, project: ProjectId, now: UnixMs, join: Join) -> Admitted:
+    async def policy_of(self, caller: Caller) -> Policy:
+        """Return what the caller's app demands of visitors. Raises AppUnknown, OriginForbidden, StoreError."""
+        return (await self._app(caller)).policy
+
+    def stranger_after(self, caller: Caller, project: ProjectId, now: UnixMs, policy: Policy, join: Join) -> Admitted:
         """Return the fresh anonymous visitor that a signed-out browser becomes."""
         fresh = credentials.anonymous(new_session(), new_user(), project, AppId(caller.app), now)
         grounds = Grounds(fresh.session, fresh.user, project, now)
         join(grounds)
         token = credentials.mint(fresh, self._parts.credential_ring)
-        return Admitted(Anonymous(fresh.user, fresh.expires_at), grounds, project, AppId(caller.app), token)
+        return Admitted(Anonymous(fresh.user, fresh.expires_at), grounds, project, AppId(caller.app), token, policy)
 
     def _anonymous(self, held: Credential, session: SessionId, app: App, signed_at: UnixMs, join: Join) -> Admitted:
         grounds = Grounds(session, held.user, app.project, signed_at)

@@ -10,18 +10,24 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
+from chatgateway.close_codes import CloseCode
+from chatgateway.core import credential as credentials
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent, Anonymous, Authenticated
 from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, Grounds
-from chatgateway.errors import KeyRevoked, PeerError, StoreError
+from chatgateway.errors import KeyRevoked, PeerError, StoreError, TokenRejected
 from chatgateway.gateway.connection import Connection
-from chatgateway.gateway.signin import Admitted, Join
+from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Join
 from chatgateway.log import log
 from chatgateway.store import schema
 from chatgateway.types import AppId, ProjectId, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
+
+
+OWN_PREFIXES = (TICKET_PREFIX, credentials.PREFIX)
+"""What the gateway itself mints. None of it says who somebody is to a session that is live already."""
 
 
 class Speaker:
@@ -53,6 +59,10 @@ class Speaker:
                     admitted = await self._sign_in(connection, authenticate.token, must_be)
                 case fx.SignOff(_, everywhere):
                     admitted = await self._sign_off(connection, everywhere)
+                    if admitted.policy != "anyone":
+                        # This app has no anonymous visitors to become.
+                        connection.hear(fx.Ended(CloseCode.SIGNED_OUT))
+                        return
         except Exception as error:  # noqa: BLE001  the outermost frame of a command
             if not isinstance(error, (PeerError, StoreError)):
                 log.error("signin.failed", app=connection.caller.app, exc_info=error)
@@ -70,7 +80,12 @@ class Speaker:
         return join
 
     async def _sign_in(self, connection: Connection, token: str, must_be: UserId | None) -> Admitted:
-        """Upgrade a stranger in place, or refresh the same person without a new session."""
+        """Upgrade a stranger in place, or refresh the same person without a new session.
+
+        Only a customer token does either: a session token or a ticket would make a live session somebody else.
+        """
+        if token.startswith(OWN_PREFIXES):
+            raise TokenRejected("authenticate takes a token that your server signed.")
         earlier, session = None, None
         if isinstance(connection.session.identity, Anonymous):
             earlier = connection.credential
@@ -93,7 +108,8 @@ class Speaker:
         project, user, session = connection.session.project, identity.user, connection.session_id
         earlier, now = connection.earlier, await parts.store.now()
         # We leave first: the entry that we are about to write ends every socket that rests on this session.
-        fresh = parts.sign_in.stranger_after(connection.caller, project, now, self._join(connection))
+        policy = await parts.sign_in.policy_of(connection.caller)
+        fresh = parts.sign_in.stranger_after(connection.caller, project, now, policy, self._join(connection))
         partitions = await parts.sessions.partitions(project, user)
         if isinstance(identity, Anonymous) or everywhere:
             await parts.control.mark_person(project, user, list(partitions), "*", str(now))

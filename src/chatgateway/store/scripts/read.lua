@@ -45,6 +45,7 @@ if seq > tonumber(meta[8] or '0') or reader == ARGV[2] then
   redis.call('HSET', KEYS[1], 'rs:' .. reader, seq, 'rc:' .. reader, side == 'agent' and nv or na)
 end
 redis.call('HSET', KEYS[1], 'rs:' .. ARGV[2], seq)
-redis.call(ARGV[10], ARGV[8], ARGV[9])
+-- A reader may claim more than there is.
+redis.call(ARGV[10], ARGV[8], (string.gsub(ARGV[9], '"seq":%d+', '"seq":' .. seq, 1)))
 redis.call(ARGV[10], ARGV[11], ARGV[12])
 return 1

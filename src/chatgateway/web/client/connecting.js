@@ -92,7 +92,7 @@ export function tokenFetched(state, event) {
   const why = state.fetching
   const token = event.token
   if (typeof token !== "string" || token === "") return tokenFailed(state, { ...event, reason: "no_token", final: true })
-  if (token.replace(/^JWT /, "").startsWith("never")) return tokenFailed(state, { ...event, reason: "secret_in_the_browser", final: true })
+  if (token.replace(/^JWT /, "").startsWith(SECRET_PREFIX)) return tokenFailed(state, { ...event, reason: "secret_in_the_browser", final: true })
   const held = { ...state, fetching: null }
   if (held.phase === "live") {
     const [next, frame] = command({ ...held, authenticating: { token, why } }, { type: "authenticate", token })
