@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 COMMAND = Path(sys.executable).with_name("chatgateway")
 PATIENCE_S = 20.0
@@ -55,7 +57,9 @@ class Place:
     @property
     def store_pid(self) -> int:
         """The process of the embedded store that runs on the data now."""
-        with redis.Redis(unix_socket_path=(self.data / "store/store.lock").read_text(), socket_timeout=5) as client:
+        socket = (self.data / "store/store.lock").read_text()
+        at_once = Retry(NoBackoff(), retries=0)
+        with redis.Redis(unix_socket_path=socket, socket_timeout=5, retry=at_once) as client:
             return int(client.info("server")["process_id"])
 
     def running_store(self) -> int | None:
@@ -64,6 +68,14 @@ class Place:
             return self.store_pid
         except (OSError, redis.ConnectionError):
             return None
+
+    async def another_store(self, before: int) -> int:
+        """Return the store's process once it is another one than ``before``."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := self.running_store()) in (None, before):
+                await asyncio.sleep(0.02)
+        assert found is not None
+        return found
 
 
 class Gateway:

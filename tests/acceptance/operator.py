@@ -37,8 +37,8 @@ class Site:
     project: str
     app: str
     kid: str
-    secret: str
-    keys: dict[str, str] = field(default_factory=dict[str, str])
+    secret: str = field(repr=False)
+    keys: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """Every secret that it signs with, by kid."""
 
     def token(self, external_id: str, *, kid: str | None = None, minutes: int = 10, **claims: object) -> str:

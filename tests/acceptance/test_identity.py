@@ -125,6 +125,40 @@ async def test_another_persons_token_on_a_signed_in_socket_changes_nothing(house
         await ada.send(begun.conversation, "still Ada")
 
 
+async def test_only_what_the_projects_server_signed_makes_a_live_session_somebody(house: House) -> None:
+    site = await house.operator.site("Credentials")
+    here, there = house.nodes
+    async with (
+        await Client.visitor(here, site, site.token("ada")) as ada,
+        await Client.visitor(there, site, site.token("bob")) as bob,
+        await Client.visitor(there, site) as stranger,
+    ):
+        begun = await ada.start("I am Ada")
+        for client in (ada, stranger):
+            for token in (bob.me.session_token, stranger.me.session_token, "cgt_" + "x" * 43):
+                answer = await client.ask("authenticate", token=token)
+                assert isinstance(answer, f.Error)
+                assert answer.code == "token_rejected"
+        # Still Ada, still on the word of her key: when it dies, she goes, and the stranger stays.
+        await ada.send(begun.conversation, "still Ada")
+        assert (await house.operator.regenerate(site, site.kid))["nodes"] == "2 of 2 nodes confirmed, 2 sessions ended"
+        assert (await ada.ended())[1] == 4301
+        await stranger.start("still a stranger")
+
+
+async def test_signing_out_where_nobody_may_be_a_stranger_ends_the_socket(house: House) -> None:
+    site = await house.operator.site("NoStrangers", "--policy", "signed")
+    ada = await Client.visitor(house.nodes[0], site, site.token("ada"))
+    await ada.start("I am Ada")
+    await ada.say("sign_out")
+    goodbye, code = await ada.ended()
+    assert goodbye is not None
+    assert (goodbye.code, goodbye.retry, code) == (4440, "no", 4440)
+    again = await Client.connect(house.nodes[1])
+    await again.say("hello", app=site.app, token=ada.me.session_token)
+    assert (await again.ended())[1] == 4440
+
+
 async def test_signing_out_starts_a_new_stranger_and_leaves_other_people_alone(house: House) -> None:
     site = await house.operator.site("SignOut")
     here, there = house.nodes

@@ -100,6 +100,11 @@ class Tab:
         self._changed.set()
         return ref
 
+    async def flying(self) -> None:
+        """Return when something was sent that is not answered yet; at once, if everything was answered meanwhile."""
+        while self._outbox and not self._sent:
+            await asyncio.sleep(0)
+
     async def settled(self, count: int = 0) -> None:
         """Return when at most ``count`` messages are unacknowledged, and everything acknowledged was shown."""
         async with asyncio.timeout(2 * PATIENCE_S):
@@ -107,6 +112,13 @@ class Tab:
                 if self._running.done():
                     await self._running  # a promise was broken: say which
                 await asyncio.sleep(0.01)
+
+    async def came_back(self) -> None:
+        """Return when it has lost its socket, and is settled again on another."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.returned:
+                await asyncio.sleep(0.01)
+        await self.settled()
 
     def knows(self, gateway: Gateway) -> None:
         """Another node to come back to."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatgateway.core.conversation import Head, new_conversation_id, new_ref, ref_ms
-from chatgateway.types import GENESIS_LINK, START, ConversationId, ProjectId, UnixMs, UserId
+from chatgateway.types import GENESIS_LINK, START, ConversationId, ProjectId, SessionId, UnixMs, UserId
 
 CNV, ANA = ConversationId("cnv_00aa"), UserId("usr_ana")
 
@@ -24,7 +24,8 @@ class TestHead:
         assert (one.project, one.visitor, one.state) == ("prj_1", "usr_ana", "resolved")
         assert one.top == (1700, 42, "77d0e1b3")
         assert (one.visitor_texts, one.agent_texts) == (5, 3)
-        assert one.holder is one.pending is None
+        assert one.pending is None
+        assert one.holders == frozenset()
 
     def test_of_a_conversation_without_entries_is_at_the_start(self) -> None:
         assert head(project="prj_1").top == START
@@ -52,7 +53,17 @@ class TestHead:
 
     def test_speaks_for_whoever_signed_in_during_it(self) -> None:
         assert head(visitor="usr_anon").speaks == "usr_anon"
-        assert head(visitor="usr_anon", pending="usr_ana", holder="ses_1").speaks == "usr_ana"
+        assert head(visitor="usr_anon", pending="usr_ana", holders=" ses_1 ").speaks == "usr_ana"
+
+    def test_is_read_by_its_visitor_and_after_a_sign_in_only_by_the_sessions_that_showed_both_credentials(self) -> None:
+        anonymous, ana, one, other = UserId("usr_anon"), UserId("usr_ana"), SessionId("ses_1"), SessionId("ses_2")
+        before = head(visitor="usr_anon")
+        assert before.may_read(anonymous, one)
+        assert not before.may_read(ana, one)
+        after = head(visitor="usr_anon", pending="usr_ana", holders=" ses_1 ses_3 ")
+        assert after.may_read(ana, one)
+        assert not after.may_read(ana, other)
+        assert not after.may_read(anonymous, other)
 
 
 class TestConversationId:

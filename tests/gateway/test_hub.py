@@ -96,6 +96,7 @@ class Listener:
         self.grounds = Grounds(acting.session, acting.user, PROJECT, UnixMs(1))
         self.user = acting.user
         self.followed: dict[ConversationId, Any] = {}
+        self.wanted: dict[ConversationId, Any] = {}
         self.closed = False
         self.shown: list[Any] = []
         """Texts, ["reset", …] for a reset, and the types of other frames."""
@@ -192,7 +193,9 @@ class World:
         return Listener(Agent(acting.user, AgentId("agt_1"), "Ann", frozenset({PROJECT}), FAR), acting)
 
     async def follow(self, listener: Any, cursor: Position | None = None) -> Any:
-        await self.fanout.follow(listener, fx.Follow(CONVERSATION, cursor, "1"))
+        order = fx.Follow(CONVERSATION, cursor, "1")
+        listener.wanted[CONVERSATION] = order
+        await self.fanout.follow(listener, order)
         await self.settle()
         return listener
 

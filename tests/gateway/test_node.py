@@ -200,6 +200,16 @@ class TestApplying:
         assert len(delays) > SLICE
         assert all(0 <= delay < len(dead) * 1_000 for delay in delays)
 
+    async def test_spares_who_came_to_rest_on_something_else_before_their_turn(self, world: World) -> None:
+        one = await world.node()
+        refreshed, dead = Someone(one.roster, signed(1)), Someone(one.roster, signed(2))
+        judged: list[CloseCode | None] = [CloseCode.KEY_REVOKED, None]
+        refreshed.rests_on_withdrawn = lambda _: judged.pop(0)  # type: ignore[method-assign]
+        await caught_up(one, await world.withdraw())
+        await dead.ended.wait()
+        await asyncio.gather(*one.node._tasks)
+        assert (judged, refreshed.heard) == ([], [])
+
     async def test_is_confirmed_to_the_verb_with_the_number_of_sessions(self, world: World) -> None:
         one, two = await world.node(), await world.node()
         for n in range(3):
@@ -307,11 +317,12 @@ class TestLease:
         gone = asyncio.Event()
         one.node.on_cut_off = gone.set
         one.line.is_cut, one.line.asked = True, asyncio.Queue()
-        one.node.ring_doorbell()
-        await one.line.asked.get()
-        await asyncio.sleep(0)
-        assert not gone.is_set()
-        clock.at += 10.1
+        for _ in range(2):
+            one.node.ring_doorbell()
+            await one.line.asked.get()
+            await asyncio.sleep(0)
+            assert not gone.is_set()
+            clock.at += 5.1
         one.node.ring_doorbell()
         await gone.wait()
 
@@ -372,8 +383,15 @@ class TestAbandonedEntry:
         one.node.ring_doorbell()
         await one.line.asked.get()
         assert await world.control.versions() == (0, 1)
-        while one.node._behind is None:  # seen, and left to its verb for now
+        while one.node._behind is None:
             await asyncio.sleep(0)
+        back = asyncio.Event()
+        clock.at += FOREVER_S / 3  # seen twice, and still left to its verb
+        one.line.before = back.set
+        one.node.ring_doorbell()
+        await back.wait()
+        await one.line.asked.get()
+        assert (one.node._tasks, await world.control.versions()) == (set(), (0, 1))
         clock.at += FOREVER_S * 2 / 3 + 1
         one.node.ring_doorbell()
         await caught_up(one, entry)

@@ -44,10 +44,10 @@ def concerned(roster: Roster, kind: ControlKind, subject: str, project: ProjectI
 
 class TestConcerned:
     def test_by_a_key_are_those_who_signed_in_with_it(self, roster: Roster) -> None:
+        join(roster, grounds("s5", "u1", "k1", OTHER))
         one, two = join(roster, grounds("s1", "u1", "k1")), join(roster, grounds("s2", "u2", "k1"))
         join(roster, grounds("s3", "u3", "k2"))
         join(roster, grounds("s4", "u4"))
-        join(roster, grounds("s5", "u1", "k1", OTHER))
         assert concerned(roster, "key", "k1") == {one, two}
         assert concerned(roster, "key", "k9") == set()
 

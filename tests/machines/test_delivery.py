@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chatgateway.core.delivery import Delivery, Verdict
 from chatgateway.types import GENESIS_LINK, START, Position, UnixMs
@@ -82,6 +82,7 @@ class Reader:
                 pass
             case Verdict.CHECK:
                 self.check()
+        assert entry in self.shown or entry not in self.log.all, "what was heard and is stored is shown"
 
     def hand_on(self, entry: Entry) -> None:
         self.delivery.advance(entry.position)
@@ -134,6 +135,12 @@ class DeliveryMachine(RuleBasedStateMachine):
             reader.outbox.remove(ref)
             reader.acked[ref] = position
 
+    @initialize(times=st.integers(0, 4))
+    def some_have_talked_already(self, times: int) -> None:
+        self.somebody_writes(1, heard=True, times=times)
+        for which in (0, 1):
+            self.all_publications_arrive(which)
+
     @rule(which=READERS, heard=st.booleans(), times=st.integers(1, 3))
     def somebody_writes(self, which: int, heard: bool, times: int) -> None:
         for _ in range(times):
@@ -152,7 +159,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def a_publication_arrives_in_any_order_and_perhaps_again(self, which: int, at: int, again: bool) -> None:
         arriving = self.readers[which].arriving
         if arriving:
-            index = at % len(arriving)
+            index = -1 - at % len(arriving)
             self.readers[which].hear(arriving[index] if again else arriving.pop(index))
 
     @rule(which=READERS, at=st.integers(0, 5))
@@ -172,10 +179,16 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.log.clock += ms
 
     @precondition(lambda self: self.log.entries)
-    @rule(lost=st.integers(1, 3), clock=st.integers(-3, 3))
-    def a_failover_loses_the_tail_and_its_clock_is_another(self, lost: int, clock: int) -> None:
+    @rule(lost=st.integers(1, 3), clock=st.integers(-3, 3), refilled=st.integers(0, 4), newest_first=st.booleans())
+    def a_failover_loses_the_tail_and_it_is_filled_by_others(
+        self, lost: int, clock: int, refilled: int, newest_first: bool
+    ) -> None:
         del self.log.entries[-lost:]
         self.log.clock += clock
+        self.somebody_writes(0, heard=True, times=refilled)
+        for reader in self.readers:
+            if refilled and newest_first:
+                reader.hear(reader.arriving.pop())
 
     @precondition(lambda self: self.log.entries)
     @rule()
@@ -219,5 +232,5 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert len(set(refs)) == len(refs), "stored twice"
 
 
-DeliveryMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+DeliveryMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
 TestDelivery = DeliveryMachine.TestCase

@@ -348,7 +348,7 @@ class TestSignedInDuringTheChat:
         await talk.begin()
         await talk.act("signed_in", SIGNED, VISITOR.user)
         head = await talk.head()
-        assert (head.holder, head.pending, head.visitor) == ("ses_s", "usr_signed", VISITOR.user)
+        assert (head.holders, head.pending, head.visitor) == ({"ses_s"}, "usr_signed", VISITOR.user)
         assert isinstance(await talk.say(acting=AGENT), Appended)
 
     async def test_is_refused_to_whoever_comes_second(self, talk: Talk) -> None:

@@ -97,9 +97,12 @@ class TestConversation:
 
     async def test_is_listed_by_its_last_activity(self, talk: Talk, inbox: Inbox) -> None:
         await talk.begin()
+        await talk.act("assigned", subject=ME)
+        parts = [schema.inbox(PARTITION, PROJECT, view) for view in ("open", f"agent:{ME}")]
+        for part in parts:
+            await talk.store.redis.zadd(part, {CONVERSATION: 1})
         said = await talk.say()
-        score = await talk.store.redis.zscore(schema.inbox(PARTITION, PROJECT, "open"), CONVERSATION)
-        assert score == said.position.at
+        assert [await talk.store.redis.zscore(part, CONVERSATION) for part in parts] == [said.position.at] * 2
 
     async def test_that_a_stranger_tried_to_change_stays_where_it_is(self, talk: Talk, inbox: Inbox) -> None:
         await talk.begin()

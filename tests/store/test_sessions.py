@@ -29,7 +29,8 @@ def sessions(store: Store) -> Sessions:
 
 
 async def bind(sessions: Sessions, session: SessionId = SESSION, row: SessionRow = ROW, version: int = 0) -> UnixMs:
-    return await sessions.bind(session, row, Version(version), await sessions._store.now())
+    """Bind, and return when trust was established."""
+    return UnixMs((await sessions.bind(session, row, Version(version), await sessions._store.now())).signed_at)
 
 
 class TestBind:
@@ -98,6 +99,7 @@ class TestBind:
         for name, age in (("ses_old", KEPT_MS + 60_000), ("ses_kept", KEPT_MS - 60_000)):
             row = msgspec.json.encode(msgspec.structs.replace(ROW, bound_at=now - age, signed_at=1))
             await store.redis.hset(schema.person(PROJECT, USER, "x"), name, row)
+            await store.redis.zadd(schema.person(PROJECT, USER, "xs"), {name: now - age})
         await bind(sessions)
         assert set(await sessions.of_person(PROJECT, USER)) == {"ses_kept", SESSION}
 
@@ -128,12 +130,18 @@ class TestRows:
         assert after == msgspec.structs.replace(row, node="", closed_at=77, close_code=4301)
         assert here(after, NodeId("nod_2")) == msgspec.structs.replace(row, node="nod_2")
 
-    async def test_that_were_closed_are_still_dropped_after_90_days(self, store: Store, sessions: Sessions) -> None:
-        old = msgspec.structs.replace(ROW, bound_at=1, signed_at=1)
-        noted = asyncio.get_running_loop().create_future()
-        sessions.keep(SessionId("ses_old"), closed(old, UnixMs(2), 4000), noted.set_result)
-        await noted
+    async def test_keep_the_last_word_of_whoever_bound_last(self, sessions: Sessions) -> None:
         await bind(sessions)
+        row = await sessions.get(PROJECT, USER, SESSION)
+        assert row is not None
+        for known, written in ((row.bound_at - 1, 0), (row.bound_at, 1)):
+            noted = asyncio.get_running_loop().create_future()
+            account = closed(msgspec.structs.replace(row, bound_at=known), UnixMs(77), 4301)
+            sessions.keep(SESSION, account, noted.set_result)
+            assert await noted == written
+        noted = asyncio.get_running_loop().create_future()
+        sessions.keep(SessionId("ses_gone"), row, noted.set_result)
+        assert await noted == 0
         assert set(await sessions.of_person(PROJECT, USER)) == {SESSION}
 
     async def test_hold_no_field_but_those_that_were_given(self, store: Store, sessions: Sessions) -> None:

@@ -1,8 +1,8 @@
 """What a conversation's head says: who may see what of it, and how much of it is unread.
 
-The head is the hash that the store's scripts keep beside the log. ``holder`` and ``pending`` are set when somebody
-signs in during a chat that they began anonymously: until it is adopted, only the session that signed in (``holder``)
-reads and writes it as its visitor, and agents see that it is not yet confirmed as theirs (``pending``).
+The head is the hash that the store's scripts keep beside the log. ``pending`` and ``holders`` are set when somebody
+signs in during a chat that they began anonymously: until it is adopted, only sessions that showed both credentials (the
+``holders``) read and write it as its visitor, and agents see that it is not yet confirmed as theirs (``pending``).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Head:
     assigned: AgentId = AgentId("")
     visitor_texts: int = 0
     agent_texts: int = 0
-    holder: SessionId | None = None
+    holders: frozenset[SessionId] = frozenset()
     pending: UserId | None = None
     reads: Mapping[str, int] = field(default_factory=dict[str, int])
     """Reader → seq up to which they have read."""
@@ -60,7 +60,7 @@ class Head:
             assigned=AgentId(text.get("assigned", "")),
             visitor_texts=int(text.get("nv", 0)),
             agent_texts=int(text.get("na", 0)),
-            holder=SessionId(text["holder"]) if "holder" in text else None,
+            holders=frozenset(SessionId(session) for session in text.get("holders", "").split()),
             pending=UserId(text["pending"]) if "pending" in text else None,
             reads={
                 key[3:]: int(value) for key, value in text.items() if key.startswith("rs:") and key != f"rs:{AGENTS}"
@@ -76,6 +76,10 @@ class Head:
     def unread_by_agents(self) -> int:
         """How many texts of the visitor no agent has read."""
         return max(0, self.visitor_texts - self.read_counts.get(AGENTS, 0))
+
+    def may_read(self, user: UserId, session: SessionId) -> bool:
+        """Is this session one of its visitor?"""
+        return session in self.holders if self.pending is not None else user == self.visitor
 
     @property
     def speaks(self) -> UserId:

@@ -31,9 +31,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Misspoken:
-    """The peer sent something that is no frame."""
+    """The peer sent something that is no frame; ``ref`` is what could be read of its reference."""
 
     error: PeerError
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from chatgateway.close_codes import ClientAction, CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.commands import Commands, refusal
 from chatgateway.core.effects import Effect, Event
-from chatgateway.core.identity import Agent, Authenticated, Identity
+from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity
 from chatgateway.core.limits import Bucket, Rate
 from chatgateway.errors import FrameRejected, PeerError, RateLimited, StoreError
 from chatgateway.protocol import frames as f
@@ -67,7 +67,7 @@ class Session:
     """The state of one connection. ``handle`` is the only way to change it."""
 
     __slots__ = (
-        "_bucket", "_commands", "_deadline", "_refusals", "_resume", "_rules", "_signing_off", "_typed_at",
+        "_bucket", "_commands", "_deadline", "_refusals", "_resume", "_rules", "_typed_at",
         "_typing_in", "_waiting", "_wanted_at", "born_at", "expires_at", "heard_at", "identity", "next_beat_at",
         "policy", "project", "session", "state",
     )  # fmt: skip
@@ -89,7 +89,6 @@ class Session:
         self._typed_at = UnixMs(0)
         self._refusals = 0
         self._typing_in = ""
-        self._signing_off = False
         self._waiting: deque[f.ClientFrame] = deque()
         self._resume: dict[str, Position] = {}
         self._commands = Commands(rules.text_max_bytes)
@@ -115,8 +114,8 @@ class Session:
         match event:
             case fx.Received(frame):
                 return self._received(frame, now)
-            case fx.Misspoken(error):
-                return self._misspoken(error)
+            case fx.Misspoken(error, ref):
+                return self._misspoken(error, ref)
             case fx.Bound():
                 return self._bound(event, now)
             case fx.BindRefused(ref, error, after_ms):
@@ -148,7 +147,8 @@ class Session:
     def _received(self, frame: f.ClientFrame, now: UnixMs) -> list[Effect]:
         self.heard_at = now
         if isinstance(frame, f.Heartbeat):
-            return []
+            # Cheap, but not free: at most as often as commands.
+            return self._refused() if self._bucket.take(now) > 0 else []
         if self.state is State.CONNECTING:
             if not isinstance(frame, f.Hello):
                 return self._end(CloseCode.MALFORMED, sentence="The first frame must be hello.")
@@ -160,7 +160,7 @@ class Session:
         if isinstance(frame, f.Hello):
             return self._end(CloseCode.MALFORMED, sentence="hello was said already.")
         if isinstance(frame, f.Typing):
-            return self._typing(frame, now)
+            return self._refused() if self._bucket.take(now) > 0 else self._typing(frame, now)
         if len(self._waiting) + self.outstanding >= self._rules.in_flight_max:
             return self._over_limit(
                 frame, RateLimited("Too many commands are unanswered; wait for answers.", retry=500)
@@ -172,18 +172,17 @@ class Session:
         return self._pump()
 
     def _over_limit(self, frame: f.ClientFrame, error: RateLimited) -> list[Effect]:
-        self._refusals += 1
-        if self._refusals > REFUSALS_MAX:
-            return self._end(CloseCode.ABUSIVE)
-        return [fx.Say(refusal(frame.ref, error))]
+        return self._refused() or [fx.Say(refusal(frame.ref, error))]
 
-    def _misspoken(self, error: PeerError) -> list[Effect]:
+    def _misspoken(self, error: PeerError, ref: str) -> list[Effect]:
         if self.state is State.CONNECTING:
             return self._end(error.close, sentence=str(error))
+        return self._refused() or [fx.Say(refusal(ref, error))]
+
+    def _refused(self) -> list[Effect]:
+        """Count what was not let through; too much of it ends the connection."""
         self._refusals += 1
-        if self._refusals > REFUSALS_MAX:
-            return self._end(CloseCode.ABUSIVE)
-        return [fx.Say(refusal("", error))]
+        return self._end(CloseCode.ABUSIVE) if self._refusals > REFUSALS_MAX else []
 
     def _typing(self, frame: f.Typing, now: UnixMs) -> list[Effect]:
         if self.state is not State.OPEN or self._waiting or not self._commands.follows(frame.conversation):
@@ -220,7 +219,6 @@ class Session:
                 return [fx.SignIn(frame, identity.user if isinstance(identity, Authenticated) else None)]
             case f.SignOut():
                 self.state = State.BINDING
-                self._signing_off = True
                 return [fx.SignOff(frame.ref, frame.everywhere)]
             case _:
                 try:
@@ -231,7 +229,7 @@ class Session:
     # Who is speaking
 
     def _bound(self, bound: fx.Bound, now: UnixMs) -> list[Effect]:
-        first = self.identity is None
+        before, first = self.identity, self.identity is None
         self.state = State.OPEN
         self.identity, self.session, self.project = bound.identity, bound.session, bound.project
         self.policy = bound.policy
@@ -245,11 +243,18 @@ class Session:
             self.next_beat_at = UnixMs(now + self._rules.heartbeat_ms)
         frame = self._welcome(bound) if first else self._identified(bound)
         resume, self._resume = self._resume, {}
-        # Only now: a sign-out that was refused leaves everything as it was.
-        left = self._commands.leave_all() if self._signing_off else []
-        self._signing_off = False
+        # Who signs in keeps the chat on screen; anybody else starts with nothing of whoever was here before. Only now:
+        # a sign-out that was refused leaves everything as it was.
+        left = [] if self._goes_on(before, bound.identity) else self._commands.leave_all()
         unfollow: list[Effect] = [fx.Unfollow(conversation) for conversation in left]
         return [*unfollow, fx.Say(frame), *self._commands.resume(resume), *self._pump()]
+
+    @staticmethod
+    def _goes_on(before: Identity | None, now: Identity) -> bool:
+        """Does what was followed stay followed: for a new connection, a stranger who signs in, a person refreshed?"""
+        if before is None or before.user == now.user:
+            return True
+        return isinstance(before, Anonymous) and isinstance(now, Authenticated)
 
     def _welcome(self, bound: fx.Bound) -> f.Welcome:
         rules, identity = self._rules, bound.identity
@@ -291,7 +296,6 @@ class Session:
                 return self._end(error.close, after_ms, str(error))
             return self._end(CloseCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else CloseCode.INTERNAL)
         self.state = State.OPEN
-        self._signing_off = False
         frame = refusal(ref, error)
         if after_ms:
             frame = f.Error(ref=ref, code=frame.code, sentence=frame.sentence, retry=after_ms)

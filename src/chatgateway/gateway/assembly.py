@@ -192,7 +192,7 @@ def create_app(settings: Settings, wheel: TimingWheel | None = None) -> Starlett
             gc.freeze()
             yield
 
-    return Starlette(routes=routes(), lifespan=lifespan, max_body_size=settings.inbound_max_bytes)
+    return Starlette(routes=routes(), lifespan=lifespan)
 
 
 def _tell_health(health: str | None) -> None:
@@ -213,7 +213,7 @@ async def run(settings: Settings) -> int:
         fragments_max=settings.fragments_max,
         control_frames_per_s=max(1, int(settings.pings_per_s * 5)),
     )
-    app = Starlette(routes=routes(), max_body_size=settings.inbound_max_bytes)
+    app = Starlette(routes=routes())
     config = build_config(
         app, wire=wire, host=settings.host, port=settings.port, message_max_bytes=settings.inbound_max_bytes,
         trusted_proxies=settings.trusted_proxies,

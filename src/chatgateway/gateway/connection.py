@@ -53,7 +53,7 @@ class Connection:
 
     __slots__ = (
         "_deadline", "_live", "_outbox", "_parts", "_wake_at", "away", "caller", "closed", "credential", "ended",
-        "followed", "grounds", "group", "inboxes", "row", "session", "withdrawn",
+        "followed", "grounds", "group", "inboxes", "row", "session", "wanted", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, live: LiveSocket, caller: Caller) -> None:
@@ -70,6 +70,8 @@ class Connection:
         """Trust in this person, session or agent (not its key) was withdrawn."""
         self.row: SessionRow | None = None
         self.credential = ""
+        self.wanted: dict[ConversationId, fx.Follow] = {}
+        """What the session follows, from the order on; the hub comes later."""
         self.followed: dict[ConversationId, Hub] = {}
         self.inboxes: set[ProjectId] = set()
         self.away = False
@@ -99,7 +101,7 @@ class Connection:
         try:
             frame = codec.decode_client(data)
         except PeerError as error:
-            self.hear(fx.Misspoken(error))
+            self.hear(fx.Misspoken(error, codec.ref_of(data)))
             return
         if not self._parts.node.may_act and not isinstance(frame, f.Heartbeat):
             if self.session.identity is None:
@@ -123,6 +125,7 @@ class Connection:
         for hub in list(self.followed.values()):
             hub.leave(self)
         self.followed.clear()
+        self.wanted.clear()
         parts.desk.leave(self)
         parts.roster.connections.discard(self)
         if self.grounds is not None:
@@ -138,6 +141,9 @@ class Connection:
         """Tell the session what happened and carry out what it orders."""
         if self.closed:
             return
+        if isinstance(event, fx.Answered) and event.frames and not self._parts.node.may_act:
+            # The store was asked with a lease, and its answer came without: it may belong to withdrawn trust.
+            event = fx.Failed(event.ref, StoreUnavailable("this node has no lease"))
         for effect in self.session.handle(event, self._parts.node.now()):
             if isinstance(effect, fx.Say):
                 self.say(effect.frame)

@@ -79,11 +79,7 @@ class Desk:
         if earlier is not None:
             names += await self._parts.conversations.of_person(project, earlier)
         heads = await asyncio.gather(*(self.head(name) for name in names))
-        mine = [
-            head
-            for head in heads
-            if head is not None and (head.holder == session if head.holder else head.visitor == user)
-        ]
+        mine = [head for head in heads if head is not None and head.may_read(user, session)]
         return sorted(mine, key=lambda head: head.top.at, reverse=True)
 
     async def head(self, conversation: ConversationId) -> Head | None:
@@ -121,11 +117,11 @@ class Desk:
         """Return what agents see of a conversation's visitor."""
         person, rows = await asyncio.gather(
             self._parts.identities.get(head.project, head.speaks),
-            self._parts.sessions.of_person(head.project, head.speaks),
+            self._parts.sessions.latest(head.project, head.speaks),
         )
-        latest = max(rows.values(), key=lambda row: row.bound_at, default=None)
+        latest = rows[0] if rows else None
         live = self._parts.node.live_nodes
-        online = any(not row.closed_at and row.node in live for row in rows.values())
+        online = any(not row.closed_at and row.node in live for row in rows)
         return card_of(head.speaks, person, latest, online)
 
     async def _watch(self, connection: Connection, project: ProjectId) -> None:

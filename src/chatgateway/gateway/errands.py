@@ -16,7 +16,16 @@ from chatgateway.close_codes import CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent, Anonymous
 from chatgateway.core.rotation import ended
-from chatgateway.errors import ChatGatewayError, PeerError, Stale, StoreError, StoreUnavailable, Withdrawn
+from chatgateway.errors import (
+    ChatGatewayError,
+    Forbidden,
+    NotFound,
+    PeerError,
+    Stale,
+    StoreError,
+    StoreUnavailable,
+    Withdrawn,
+)
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.views import raw
 from chatgateway.log import log
@@ -24,8 +33,8 @@ from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
 from chatgateway.store import schema
 from chatgateway.store.conversations import Acting, Entry, Page, agent_channel, event_channel, require_conversation
-from chatgateway.store.sessions import closed
-from chatgateway.types import ConversationId, ProjectId
+from chatgateway.store.sessions import SessionRow, closed
+from chatgateway.types import AgentId, ConversationId, ProjectId, SessionId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
@@ -46,7 +55,7 @@ class Errands:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed: list[tuple[Connection, int]] = []
+        self._closed: list[tuple[SessionId, SessionRow, int]] = []
 
     # On whose behalf
 
@@ -165,6 +174,7 @@ class Errands:
             case fx.Identify() | fx.SignIn() | fx.SignOff():
                 self.spawn(self._parts.speaker.carry_out(connection, effect))
             case fx.Unfollow(conversation):
+                connection.wanted.pop(ConversationId(conversation), None)
                 hub = connection.followed.pop(ConversationId(conversation), None)
                 if hub is not None:
                     hub.leave(connection)
@@ -178,6 +188,7 @@ class Errands:
                 self._parts.desk.context_changed(connection)
                 connection.hear(fx.Answered(ref))
             case fx.Follow(conversation, _, ref):
+                connection.wanted[ConversationId(conversation)] = effect
                 following = self._parts.fanout.follow(connection, effect)
                 self.spawn(self._guarded(connection, ref, following, conversation))
             case fx.MarkRead(ref, _, _):
@@ -208,7 +219,7 @@ class Errands:
 
     # Appending: no task, no future
 
-    def _append(self, connection: Connection, append: fx.Append) -> None:
+    def _append(self, connection: Connection, append: fx.Append, *, checked: bool = False) -> None:
         name = append.conversation
         try:
             conversation = require_conversation(name)
@@ -216,8 +227,11 @@ class Errands:
         except (PeerError, StoreError) as error:
             connection.hear(fx.NotStored(name, error))
             return
-        if append.act == "begin" and connection.row is None and isinstance(connection.session.identity, Anonymous):
+        if connection.row is None and isinstance(connection.session.identity, Anonymous):
             self.spawn(self._first_words(connection, append))
+            return
+        if append.act == "assigned" and append.subject and not checked:
+            self.spawn(self._assign(connection, append, project))
             return
         entries = [Entry(write.ref, write.tail, write.is_text) for write in append.entries]
         act: Any = append.act
@@ -237,13 +251,26 @@ class Errands:
         self.on_behalf(connection, project, schema.partition_of_conversation(conversation), ask, stored)
 
     async def _first_words(self, connection: Connection, append: fx.Append) -> None:
-        """An anonymous visitor has no key in the store before the first message: write the session's row now."""
+        """An anonymous visitor has no row in the store before the first message of a connection: write it now."""
         try:
             await self._parts.speaker.record(connection)
         except (PeerError, StoreError) as error:
             connection.hear(fx.NotStored(append.conversation, error))
             return
         self._append(connection, append)
+
+    async def _assign(self, connection: Connection, append: fx.Append, project: ProjectId) -> None:
+        """Only somebody who answers for the project can be given its conversations."""
+        try:
+            agent = await self._parts.agents.get(AgentId(append.subject))
+            if not agent.serves(project):
+                raise NotFound
+        except NotFound:
+            connection.hear(fx.NotStored(append.conversation, Forbidden("No such agent answers for this project.")))
+        except StoreError as error:
+            connection.hear(fx.NotStored(append.conversation, error))
+        else:
+            self._append(connection, append, checked=True)
 
     # Hints
 
@@ -312,16 +339,19 @@ class Errands:
 
     def closed(self, connection: Connection, code: int) -> None:
         """A connection is gone: note it in its row, with the others of the next seconds."""
-        if connection.row is None:
-            return
+        if connection.row is not None:
+            self.row_closed(connection.session_id, connection.row, code)
+
+    def row_closed(self, session: SessionId, row: SessionRow, code: int) -> None:
+        """A session is nobody's any more: its socket is gone, or became another session."""
         if not self._closed:
             self._parts.wheel.schedule(CLOSED_BATCH_MS, self.flush_closed)
-        self._closed.append((connection, code))
+        self._closed.append((session, row, code))
 
     def flush_closed(self) -> None:
         batch, self._closed = self._closed, []
         now = self._parts.node.now()
-        for connection, code in batch:
-            # The person may be back, or have signed out and be somebody else here.
-            if connection.row is not None and not self._parts.roster.holds(connection.session_id):
-                self._parts.sessions.keep(connection.session_id, closed(connection.row, now, code))
+        for session, row, code in batch:
+            # Whoever bound it again meanwhile, here or elsewhere, has the last word.
+            if not self._parts.roster.holds(session):
+                self._parts.sessions.keep(session, closed(row, now, code))

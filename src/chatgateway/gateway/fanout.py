@@ -68,23 +68,31 @@ class Fanout:
             raise StoreUnavailable("this node has no lease")
         hub = await self._hub(conversation)
         cursor, first = order.cursor, True
+        if connection.wanted.get(conversation) is not order:
+            connection.hear(fx.Answered(order.ref))  # left, or opened anew, meanwhile
+            self.close_if_idle(hub)
+            return
         connection.followed[conversation] = hub
         hub.joining += 1
         try:
             while True:
                 page = await self._read(connection, hub, cursor)
-                if connection.closed or connection.followed.get(conversation) is not hub:
-                    connection.hear(fx.Answered(order.ref))  # left meanwhile
+                view = await self._view(connection, page, order.ref) if first else None
+                if connection.closed or connection.wanted.get(conversation) is not order:
+                    connection.hear(fx.Answered(order.ref))
                     return
-                if first:
-                    connection.say(await self._view(connection, page, order.ref))
+                if not self.may_deliver:
+                    raise StoreUnavailable("this node has no lease")
+                if view is not None:
+                    connection.say(view)
                     first = False
                 cursor = self._show(connection, conversation, page, cursor)
                 if not (page.status == "gapless" and page.more) and hub.admit(connection, cursor):
                     break
         except BaseException:
-            if connection.followed.get(conversation) is hub and connection not in hub.members:
-                del connection.followed[conversation]
+            if connection.wanted.get(conversation) is order:
+                del connection.wanted[conversation]
+                hub.leave(connection)
             raise
         finally:
             hub.joining -= 1

@@ -110,6 +110,7 @@ class Hub:
         if self.members.pop(connection, None) is not None and isinstance(connection.session.identity, Agent):
             self._fanout.agent_left(self)
         connection.followed.pop(self.conversation, None)
+        connection.wanted.pop(self.conversation, None)
         if not self.members:
             self._fanout.close_if_idle(self)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,7 @@ from chatgateway.errors import (
 )
 from chatgateway.log import log
 from chatgateway.store import schema
+from chatgateway.store.identities import Identifier
 from chatgateway.store.sessions import SessionRow, address_block, here
 from chatgateway.types import AppId, KeyId, NodeId, Policy, ProjectId, SessionId, UnixMs, UserId, Version
 
@@ -71,6 +72,13 @@ class Admitted:
     email: str = ""
 
 
+class Held(NamedTuple):
+    """A signed-in session that is live already."""
+
+    session: SessionId
+    row: SessionRow
+
+
 Join = Callable[[Grounds], None]
 """Enter the roster under these grounds; called before anything is bound."""
 
@@ -88,9 +96,11 @@ class SignIn:
         earlier: str | None,
         must_be: UserId | None,
         join: Join,
-        session: SessionId | None = None,
+        held: Held | None = None,
     ) -> Admitted:
-        """Return who ``token`` speaks for. ``must_be``: the person that a live session has to stay.
+        """Return who ``token`` speaks for.
+
+        ``must_be`` is the person that a live session, ``held``, has to stay.
 
         Raises PeerError, StoreError.
         """
@@ -104,7 +114,7 @@ class SignIn:
             return self._stranger(app, join)
         if token.startswith(credentials.PREFIX):
             return await self._returning(caller, app, token, join)
-        return await self._signed(caller, app, token, earlier, must_be, join, session)
+        return await self._signed(caller, app, token, earlier, must_be, join, held)
 
     async def _app(self, caller: Caller) -> App:
         try:
@@ -124,9 +134,8 @@ class SignIn:
 
     async def _agent(self, caller: Caller, ticket: str, join: Join) -> Admitted:
         judged = self._parts.node.trust.applied
-        record = await self._parts.agents.redeem_ticket(ticket)
+        record, session = await self._parts.agents.redeem_ticket(ticket)
         now = self._parts.node.now()
-        session = new_session()
         user = UserId(record.id)
         grounds = Grounds(session, user, ProjectId(""), now, agent=record.id, judged=judged)
         join(grounds)
@@ -199,8 +208,7 @@ class SignIn:
         grounds = Grounds(held.session, held.user, held.project, UnixMs(row.signed_at), kid=kid, judged=version)
         join(grounds)
         self._judge(grounds)
-        row = self._row_for(caller, row)
-        await self._bind(held.session, row, version, lambda: self._judge(grounds))
+        row = await self._bind(held.session, self._row_for(caller, row), version, lambda: self._judge(grounds))
         self._judge(grounds)
         person = await self._parts.identities.get(held.project, held.user)
         identity = Authenticated(
@@ -220,45 +228,63 @@ class SignIn:
         earlier: str | None,
         must_be: UserId | None,
         join: Join,
-        session: SessionId | None,
+        held: Held | None,
     ) -> Admitted:
         before = await self._earlier(app, earlier)
         for attempt in range(ATTEMPTS):
             ring = await self._parts.keyrings.load(app.project)
-            now = self._parts.node.now()
             version = self._parts.node.trust.applied
-            verified = self._verify(app, token, ring, now)
-            person = await self._parts.identities.find_or_create(app.project, verified, new_user())
-            if person.blocked:
-                raise Forbidden("This person was blocked.")
-            if must_be is not None and person.user != must_be:
-                raise IdentityChanged
-            name = session or new_session()
-            grounds = Grounds(name, person.user, app.project, now, kid=verified.kid, judged=version)
-            join(grounds)
-            row = self._row_for(
-                caller,
-                SessionRow(
-                    project=app.project, user=person.user, app=app.id, kid=verified.kid, assurance="signed",
-                    expires_at=now + self._parts.settings.session_minutes * 60_000, earlier=before or "",
-                ),
-            )  # fmt: skip
+            verified = self._verify(app, token, ring, self._parts.node.now())
             try:
-                signed_at = await self._bind(name, row, version, None)
+                return await self._bound(caller, app, verified, version, must_be, join, held, before)
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise
-                await self._parts.node.catch_up(stale, schema.partition_of_user(app.project, person.user))
-                continue
-            grounds = Grounds(name, person.user, app.project, signed_at, kid=verified.kid, judged=version)
-            join(grounds)
-            self._judge(grounds)
-            if before is not None:
-                await self._parts.claims.claim(app.project, before, person, grounds, version)
-                self._judge(grounds)
-            await self._parts.keyrings.touch(app.project, verified.kid, now)
-            return self._authenticated(app, person, grounds, msgspec.structs.replace(row, signed_at=signed_at), before)
+                # Whoever verified before the fence rose has changed nobody: catch up, and judge from the beginning.
+                user = await self._parts.identities.identify(app.project, [external(verified)], new_user())
+                await self._parts.node.catch_up(stale, schema.partition_of_user(app.project, user))
         raise AssertionError("unreachable")
+
+    async def _bound(
+        self,
+        caller: Caller,
+        app: App,
+        verified: tokens.Verified,
+        version: Version,
+        must_be: UserId | None,
+        join: Join,
+        held: Held | None,
+        before: UserId | None,
+    ) -> Admitted:
+        """Find the person, join, bind, judge; everything carries the version that verified. Raises Stale."""
+        parts = self._parts
+        person = await parts.identities.find_or_create(app.project, verified, new_user(), version)
+        if person.blocked:
+            raise Forbidden("This person was blocked.")
+        if must_be is not None and person.user != must_be:
+            raise IdentityChanged
+        # A refreshed session goes on holding the chat that was begun before it signed in.
+        earlier = before or (UserId(held.row.earlier) if held is not None and held.row.earlier else None)
+        session = held.session if held is not None else new_session()
+        now = parts.node.now()
+        grounds = Grounds(session, person.user, app.project, now, kid=verified.kid, judged=version)
+        join(grounds)
+        row = self._row_for(
+            caller,
+            SessionRow(
+                project=app.project, user=person.user, app=app.id, kid=verified.kid, assurance="signed",
+                expires_at=now + parts.settings.session_minutes * 60_000, earlier=earlier or "",
+            ),
+        )  # fmt: skip
+        row = await self._bind(session, row, version, None)
+        grounds = Grounds(session, person.user, app.project, UnixMs(row.signed_at), kid=verified.kid, judged=version)
+        join(grounds)
+        self._judge(grounds)
+        if before is not None:
+            await parts.claims.claim(app.project, before, person, grounds, version)
+            self._judge(grounds)
+        await parts.keyrings.touch(app.project, verified.kid, now)
+        return self._authenticated(app, person, grounds, row, earlier)
 
     def _verify(self, app: App, token: str, ring: Any, now: UnixMs) -> tokens.Verified:
         try:
@@ -308,7 +334,7 @@ class SignIn:
         node = self._parts.node.id if caller.live else NodeId("")
         return msgspec.structs.replace(
             here(row, node), origin=caller.origin or "", address_block=address_block(caller.address),
-            page=caller.page, client=caller.client, can_refresh=caller.can_refresh,
+            page=caller.page, facts=caller.facts, client=caller.client, can_refresh=caller.can_refresh,
         )  # fmt: skip
 
     async def bind_row(self, grounds: Grounds, caller: Caller, app: AppId, expires_at: UnixMs) -> SessionRow:
@@ -319,12 +345,11 @@ class SignIn:
                 project=grounds.project, user=grounds.user, app=app, expires_at=expires_at, signed_at=grounds.signed_at
             ),
         )
-        await self._bind(grounds.session, row, self._parts.node.trust.applied, lambda: self._judge(grounds))
-        return row
+        return await self._bind(grounds.session, row, self._parts.node.trust.applied, lambda: self._judge(grounds))
 
     async def _bind(
         self, session: SessionId, row: SessionRow, version: Version, judge: Callable[[], None] | None
-    ) -> UnixMs:
+    ) -> SessionRow:
         """Bind, and where ``judge`` can judge again by itself, repeat after catching up."""
         partition = schema.partition_of_user(ProjectId(row.project), UserId(row.user))
         for _ in range(ATTEMPTS):
@@ -359,6 +384,11 @@ def withdrawn_error(code: CloseCode) -> PeerError:
             return AppUnknown()
         case _:
             return UserRevoked()
+
+
+def external(verified: tokens.Verified) -> Identifier:
+    """Return what a canonical token names its person by."""
+    return Identifier("external_id", verified.external_id)
 
 
 def new_session() -> SessionId:

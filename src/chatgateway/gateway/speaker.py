@@ -6,18 +6,17 @@ who was told "signed out" must be signed out.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from typing import TYPE_CHECKING
 
 from chatgateway.close_codes import CloseCode
 from chatgateway.core import credential as credentials
 from chatgateway.core import effects as fx
-from chatgateway.core.identity import Agent, Anonymous, Authenticated
+from chatgateway.core.identity import Agent, Anonymous
 from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, Grounds
 from chatgateway.errors import KeyRevoked, PeerError, StoreError, TokenRejected
 from chatgateway.gateway.connection import Connection
-from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Join
+from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Held, Join
 from chatgateway.log import log
 from chatgateway.store import schema
 from chatgateway.types import AppId, ProjectId, UserId
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 OWN_PREFIXES = (TICKET_PREFIX, credentials.PREFIX)
 """What the gateway itself mints. None of it says who somebody is to a session that is live already."""
+
+NOBODY_LEFT = 1006
+"""RFC 6455 section 7.4.1: how it ended is not known."""
 
 
 class Speaker:
@@ -56,6 +58,7 @@ class Speaker:
                         caller, hello.token or caller.bearer, hello.earlier, None, self._join(connection)
                     )
                 case fx.SignIn(authenticate, must_be):
+                    connection.caller.can_refresh = connection.caller.can_refresh or authenticate.can_refresh
                     admitted = await self._sign_in(connection, authenticate.token, must_be)
                 case fx.SignOff(_, everywhere):
                     admitted = await self._sign_off(connection, everywhere)
@@ -86,18 +89,12 @@ class Speaker:
         """
         if token.startswith(OWN_PREFIXES):
             raise TokenRejected("authenticate takes a token that your server signed.")
-        earlier, session = None, None
+        earlier, held = None, None
         if isinstance(connection.session.identity, Anonymous):
             earlier = connection.credential
-        elif isinstance(connection.session.identity, Authenticated):
-            session = connection.session_id
-        admitted = await self._parts.sign_in.admit(
-            connection.caller, token, earlier, must_be, self._join(connection), session
-        )
-        if session is not None and connection.earlier is not None and isinstance(admitted.identity, Authenticated):
-            kept = dataclasses.replace(admitted.identity, earlier=connection.earlier)
-            return dataclasses.replace(admitted, identity=kept)
-        return admitted
+        elif connection.row is not None:
+            held = Held(connection.session_id, connection.row)
+        return await self._parts.sign_in.admit(connection.caller, token, earlier, must_be, self._join(connection), held)
 
     async def _sign_off(self, connection: Connection, everywhere: bool) -> Admitted:
         """Revoke on the server first; only then is somebody new here."""
@@ -121,7 +118,6 @@ class Speaker:
         if earlier is not None:
             await self._bury(project, earlier, now)
         parts.node.ring_doorbell()
-        connection.row = None
         connection.caller.facts = {}
         return fresh
 
@@ -142,7 +138,12 @@ class Speaker:
         if connection.closed:
             # The peer left while we were asking: nobody must stay in the roster.
             parts.roster.leave(connection, admitted.grounds)
+            if admitted.row is not None:
+                parts.errands.row_closed(admitted.grounds.session, admitted.row, NOBODY_LEFT)
             return
+        if connection.row is not None and connection.session_id != admitted.grounds.session:
+            # What it was until now is nobody's session any more.
+            parts.errands.row_closed(connection.session_id, connection.row, CloseCode.IDENTITY_CHANGED)
         connection.row = admitted.row
         connection.credential = admitted.token
         present = node.presence.get(admitted.project, ()) if admitted.project else ()

@@ -36,6 +36,8 @@ class Authenticate(ClientFrame, frozen=True, kw_only=True):
     """Sign in on a live anonymous socket, or refresh the same person's trust in place."""
 
     token: str
+    can_refresh: bool = False
+    """The page gave a function that fetches fresh tokens."""
 
 
 class SignOut(ClientFrame, frozen=True, kw_only=True):

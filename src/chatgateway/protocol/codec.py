@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from chatgateway.errors import Malformed
-from chatgateway.protocol.frames import AnyClientFrame, AnyServerFrame, ServerFrame
+from chatgateway.protocol.frames import AnyClientFrame, AnyServerFrame, Ref, ServerFrame
 
 MAX_DEPTH = 16
 """Nesting of a client's JSON. Frames need 3."""
@@ -37,6 +37,11 @@ class EventHead(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
+class _Referred(msgspec.Struct, frozen=True):
+    ref: Ref = ""
+
+
+_decode_ref = msgspec.json.Decoder(_Referred).decode
 _decode_head = msgspec.json.Decoder(EventHead).decode
 
 
@@ -48,6 +53,14 @@ def decode_client(data: bytes | str) -> Any:
         return _decode_client(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"This is not a frame of the protocol: {_explain(error)}.") from error
+
+
+def ref_of(data: bytes | str) -> str:
+    """Return the ref of something that is no frame, so that its sender can pair the refusal; "" when there is none."""
+    try:
+        return _decode_ref(data).ref
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def decode_server(data: bytes | str) -> list[AnyServerFrame]:

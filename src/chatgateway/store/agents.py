@@ -23,7 +23,7 @@ from chatgateway.store.client import Store
 from chatgateway.store.passwords import Passwords
 from chatgateway.store.projects import fresh_id
 from chatgateway.store.transition import Intent, NameClaim, RecordPlace, read_record, read_records, transition
-from chatgateway.types import AgentId, ProjectId, UnixMs
+from chatgateway.types import AgentId, ProjectId, SessionId, UnixMs
 
 LINK_TTL_S = 15 * 60
 SESSION_TTL_S = 12 * 60 * 60
@@ -62,6 +62,8 @@ class _Pass(msgspec.Struct, frozen=True):
     epoch: int
     csrf: str = ""
     created_at: UnixMs = UnixMs(0)
+    session: SessionId = SessionId("")
+    """A ticket's: the session that its socket will have, one per console session."""
 
 
 _agent_of = msgspec.json.Decoder(AgentRecord).decode
@@ -158,10 +160,10 @@ class Agents:
 
     async def redeem_link(self, link: str) -> AgentRecord:
         """Return the link's agent; nobody gets a second answer. Raises LoginRejected."""
-        agent = await self._redeem("cgl", link)
-        if agent is None:
+        held = await self._redeem("cgl", link)
+        if held is None:
             raise LoginRejected
-        return agent
+        return held[0]
 
     async def open_session(self, agent: AgentRecord) -> ConsoleSession:
         """Begin a console session: 12 hours from its last use."""
@@ -181,20 +183,24 @@ class Agents:
         agent = await self._holder(held)
         return None if agent is None else ConsoleSession(cookie, held.csrf, agent, held.created_at)
 
-    async def close_session(self, cookie: str) -> None:
-        """End a console session. One that is over already stays so."""
+    async def close_session(self, cookie: str) -> SessionId:
+        """End a console session, and return the session of its sockets, whose trust must be withdrawn too."""
         await self._store.hot.ask("DEL", [schema.console_session(_digest(cookie))], [])
+        return _socket_session(cookie)
 
-    async def issue_ticket(self, agent: AgentRecord) -> str:
-        """Return ``cgt_…`` for the first frame of a socket: 30 seconds, one use."""
-        return await self._issue("cgt", agent, TICKET_TTL_S)
+    async def issue_ticket(self, agent: AgentRecord, cookie: str = "") -> str:
+        """Return ``cgt_…`` for the first frame of a socket: 30 seconds, one use.
 
-    async def redeem_ticket(self, ticket: str) -> AgentRecord:
-        """Return the ticket's agent; nobody gets a second answer. Raises TokenRejected."""
-        agent = await self._redeem("cgt", ticket)
-        if agent is None:
+        All sockets of one console session, named by its ``cookie``, are one session; without one it is their own.
+        """
+        return await self._issue("cgt", agent, TICKET_TTL_S, _socket_session(cookie or secrets.token_hex(16)))
+
+    async def redeem_ticket(self, ticket: str) -> tuple[AgentRecord, SessionId]:
+        """Return the ticket's agent and its socket's session; nobody gets a second answer. Raises TokenRejected."""
+        held = await self._redeem("cgt", ticket)
+        if held is None:
             raise TokenRejected(detail="ticket_unknown")
-        return agent
+        return held
 
     async def _read(self, agent: AgentId) -> tuple[int, AgentRecord]:
         record = await read_record(self._store, _place(agent))
@@ -226,17 +232,21 @@ class Agents:
             return AgentChanged(after or before, applied.control)
         raise Conflict(f"agent {agent} never stood still")
 
-    async def _issue(self, prefix: str, agent: AgentRecord, ttl_s: int) -> str:
+    async def _issue(self, prefix: str, agent: AgentRecord, ttl_s: int, session: SessionId = SessionId("")) -> str:
         token = _token(prefix)
-        value = msgspec.json.encode(_Pass(agent.id, agent.epoch))
+        value = msgspec.json.encode(_Pass(agent.id, agent.epoch, session=session))
         await self._store.hot.ask("SET", [schema.once(_digest(token))], [value, "EX", ttl_s])
         return token
 
-    async def _redeem(self, prefix: str, token: str) -> AgentRecord | None:
+    async def _redeem(self, prefix: str, token: str) -> tuple[AgentRecord, SessionId] | None:
         if not token.startswith(f"{prefix}_"):
             return None
         value: bytes | None = await self._store.hot.ask("GETDEL", [schema.once(_digest(token))], [])
-        return None if value is None else await self._holder(_pass_of(value))
+        if value is None:
+            return None
+        held = _pass_of(value)
+        agent = await self._holder(held)
+        return None if agent is None else (agent, held.session)
 
     async def _holder(self, held: _Pass) -> AgentRecord | None:
         """Return who holds a pass, or None when it died with an earlier password or with the agent."""
@@ -275,6 +285,10 @@ def _tidy(name: str) -> str:
 def _token(prefix: str) -> str:
     """Return ``PREFIX_`` and 256 random bits."""
     return f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+def _socket_session(cookie: str) -> SessionId:
+    return SessionId(f"ses_{_digest('socket ' + cookie)[:20]}")
 
 
 def _digest(token: str) -> str:

@@ -48,7 +48,7 @@ class Barrier:
 
     def __str__(self) -> str:
         total = len(self.confirmed) + len(self.silent)
-        return f"{len(self.confirmed)} of {total} nodes confirmed, {self.ended} sessions ended"
+        return f"{len(self.confirmed)} of {total} nodes confirmed, {self.ended:,} sessions ended"
 
 
 class Control:

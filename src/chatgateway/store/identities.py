@@ -20,7 +20,7 @@ from chatgateway.errors import Conflict, IdentityConflict
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.script import Script
-from chatgateway.types import ExternalId, ProjectId, UnixMs, UserId
+from chatgateway.types import ExternalId, ProjectId, UnixMs, UserId, Version
 
 _IDENTIFY, _PERSON = Script("identify"), Script("person")
 _RACES_MAX = 64
@@ -42,13 +42,16 @@ class Identities:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find_or_create(self, project: ProjectId, claims: Verified, proposed: UserId) -> Person:
+    async def find_or_create(
+        self, project: ProjectId, claims: Verified, proposed: UserId, version: Version | None = None
+    ) -> Person:
         """Return the person whom verified ``claims`` name, updated by them; ``proposed`` is the id of a new one.
 
         Atomic: of any number of first sign-ins of one person, one proposal wins. Absent claims change nothing.
+        ``version`` is the one that verified the claims: behind the fence they change nobody, and Stale is raised.
         """
         user = await self.identify(project, [Identifier("external_id", claims.external_id)], proposed)
-        return await self._change(project, user, lambda person, now: with_claims(person, claims, now))
+        return await self._change(project, user, lambda person, now: with_claims(person, claims, now), version)
 
     async def identify(self, project: ProjectId, identifiers: Sequence[Identifier], proposed: UserId) -> UserId:
         """Return the user that all ``identifiers`` name from now on: the known one, or ``proposed`` when none is known.
@@ -108,16 +111,24 @@ class Identities:
         revision, value = reply
         return int(revision or 0), _person_of(value) if value else None
 
-    async def _change(self, project: ProjectId, user: UserId, change: Callable[[Person, UnixMs], Person]) -> Person:
+    async def _change(
+        self,
+        project: ProjectId,
+        user: UserId,
+        change: Callable[[Person, UnixMs], Person],
+        version: Version | None = None,
+    ) -> Person:
         """Write what ``change`` makes of the record, an empty one if there is none; no write when nothing changes."""
-        keys = [schema.person(project, user), schema.people(schema.partition_of_user(project, user), project)]
+        partition = schema.partition_of_user(project, user)
+        keys = [schema.person(project, user), schema.people(partition, project), schema.fence(partition)]
         for _ in range(_RACES_MAX):
             revision, before = await self._read(project, user)
             now = await self._store.now()
             after = change(before or Person(user, created_at=now, updated_at=now), now)
             if after == before:
                 return after
-            arguments = [revision, msgspec.json.encode(after), user, after.updated_at]
+            carried = "" if version is None else int(version)
+            arguments = [revision, msgspec.json.encode(after), user, after.updated_at, carried]
             if await self._store.hot.ask(_PERSON, keys, arguments):
                 return after
         raise Conflict(f"person {user} never stood still")

@@ -2,7 +2,7 @@
 
     cg:{T}:v                    string  the partition's fence: a control-log version           never
     cg:{T}:c:CONV:m             hash    project, visitor, top position, state, counters,
-                                        read marks, holder (see TRUST in docs/protocol.md)      with the conversation
+                                        read marks, pending, holders                            with the conversation
     cg:{T}:c:CONV:s             stream  entry AT-SEQ: e = encoded event, k = kid that vouched   moved by retention
     cg:{T}:c:CONV:i:AUTHOR      zset    that author's 128 greatest refs: score = the ref's ms,
                                         member = ref/at/seq/link                                with the conversation
@@ -11,6 +11,7 @@
     cg:{T}:u:PROJECT:USER       hash    the person: revision, value (JSON)                      when erased
     cg:{T}:u:PROJECT:USER:c     zset    conversations joined: score = when                      with the person
     cg:{T}:u:PROJECT:USER:x     hash    session rows: SESSION -> JSON                           90 days, by bind
+    cg:{T}:u:PROJECT:USER:xs    zset    the same sessions by when they were bound               90 days, by bind
     cg:{T}:ub:PROJECT           zset    people of this partition: score = updated_at            with the person
     cg:{T}:w:PROJECT:USER       hash    withdrawn trust: * -> instant before which the person's
                                         sessions are dead, blocked -> instant, SESSION -> why    180 days
@@ -122,7 +123,7 @@ def conversation(conversation: ConversationId, part: str) -> str:
 
 
 def person(project: ProjectId, user: UserId, part: str = "") -> str:
-    """A person's key: part "" (the record), ``c`` (conversations) or ``x`` (session rows)."""
+    """A person's key: part "" (the record), ``c`` (conversations), ``x`` (session rows) or ``xs`` (their order)."""
     tag = TAGS[partition_of_user(project, user)]
     return f"cg:{{{tag}}}:u:{project}:{user}" + (f":{part}" if part else "")
 

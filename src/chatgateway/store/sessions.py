@@ -17,7 +17,7 @@ from chatgateway.store.client import Store
 from chatgateway.store.script import Script
 from chatgateway.types import ConversationId, NodeId, ProjectId, SessionId, UnixMs, UserId, Version
 
-_BIND = Script("bind")
+_BIND, _ROW = Script("bind"), Script("row")
 KEPT_MS = 90 * 86_400_000
 
 
@@ -56,20 +56,25 @@ class Sessions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def bind(self, session: SessionId, row: SessionRow, version: Version, now: UnixMs) -> UnixMs:
-        """Record that ``session`` is live and return when trust in it was established (the store's clock).
+    async def bind(self, session: SessionId, row: SessionRow, version: Version, now: UnixMs) -> SessionRow:
+        """Record that ``session`` is live and return its row with the store's instants in it.
 
         ``version`` is the one that verified the token. Raises Stale, Withdrawn, StoreUnavailable.
         """
         project, user = ProjectId(row.project), UserId(row.user)
         partition = schema.partition_of_user(project, user)
         blank = msgspec.structs.replace(row, bound_at=0, signed_at=0)
-        signed_at = await self._store.hot.ask(
+        bound_at, signed_at = await self._store.hot.ask(
             _BIND,
-            [schema.fence(partition), schema.person(project, user, "x"), schema.withdrawn(partition, project, user)],
+            [
+                schema.fence(partition),
+                schema.person(project, user, "x"),
+                schema.withdrawn(partition, project, user),
+                schema.person(project, user, "xs"),
+            ],
             [int(version), session, row.signed_at, msgspec.json.encode(blank)[1:], now - KEPT_MS],
         )
-        return UnixMs(int(signed_at))
+        return msgspec.structs.replace(row, bound_at=int(bound_at), signed_at=int(signed_at))
 
     async def get(self, project: ProjectId, user: UserId, session: SessionId) -> SessionRow | None:
         """Return the row of a session, or None when there is none."""
@@ -80,6 +85,14 @@ class Sessions:
         """Return every remembered session of one person."""
         flat: list[bytes] = await self._store.hot.ask("HGETALL", [schema.person(project, user, "x")])
         return _rows(flat)
+
+    async def latest(self, project: ProjectId, user: UserId, limit: int = 16) -> list[SessionRow]:
+        """Return the rows that were bound last, the latest first."""
+        names: list[bytes] = await self._store.hot.ask(("ZREVRANGE", schema.person(project, user, "xs"), 0, limit - 1))
+        if not names:
+            return []
+        rows: list[bytes | None] = await self._store.hot.ask("HMGET", [schema.person(project, user, "x")], names)
+        return [_decode(row) for row in rows if row is not None]
 
     async def of_project(self, project: ProjectId) -> dict[SessionId, SessionRow]:
         """Return every remembered session of a project, by walking the partitions' keys (for people, not for speed)."""
@@ -112,11 +125,11 @@ class Sessions:
         return found
 
     def keep(self, session: SessionId, row: SessionRow, done: Callable[[Any], None] = lambda _: None) -> None:
-        """Queue a new account of a session that is bound already; best effort."""
+        """Queue a new account of a session; nothing happens when it was bound again since ``row.bound_at``."""
         key = schema.person(ProjectId(row.project), UserId(row.user), "x")
         head = f'{{"bound_at":{row.bound_at},"signed_at":{row.signed_at},'.encode()
         rest = msgspec.json.encode(msgspec.structs.replace(row, bound_at=0, signed_at=0))[1:]
-        self._store.hot.call("HSET", (key,), (session, head + rest), done)
+        self._store.hot.call(_ROW, (key,), (session, row.bound_at, head + rest), done)
 
 
 def _rows(flat: list[bytes]) -> dict[SessionId, SessionRow]:

@@ -19,6 +19,7 @@ from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.parts import Parts
 from chatgateway.log import log
 from chatgateway.store.agents import ConsoleSession
+from chatgateway.types import ProjectId
 
 COOKIE = "cg_console"
 COOKIE_S = 12 * 3600
@@ -71,7 +72,9 @@ async def ticket(request: Request) -> Response:
     parts: Parts = parts_of(request)
     try:
         session = await _session(request, parts, changing=True)
-        return answer({"ticket": await parts.agents.issue_ticket(session.agent), "expires_in": TICKET_S})
+        return answer(
+            {"ticket": await parts.agents.issue_ticket(session.agent, session.cookie), "expires_in": TICKET_S}
+        )
     except (PeerError, StoreError) as error:
         return refuse(error)
 
@@ -81,7 +84,12 @@ async def logout(request: Request) -> Response:
     parts: Parts = parts_of(request)
     try:
         session = await _session(request, parts, changing=True)
-        await parts.agents.close_session(session.cookie)
+        socket_session = await parts.agents.close_session(session.cookie)
+        entry = parts.control.entry(
+            "session", ProjectId(""), socket_session, "session_signed_out", await parts.store.now()
+        )
+        await parts.control.finish(await parts.control.write(entry))
+        parts.node.ring_doorbell()
     except (PeerError, StoreError) as error:
         return refuse(error)
     response = answer({})

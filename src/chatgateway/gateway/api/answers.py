@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from chatgateway.errors import Malformed, PeerError, StoreError, TooBig
+from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS
+from chatgateway.errors import KeyRevoked, Malformed, PeerError, StoreError, TooBig
 
 T = TypeVar("T")
 NO_STORE = {"Cache-Control": "no-store"}
@@ -22,6 +24,12 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 def refuse(error: Exception, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer that an error deserves."""
+    if isinstance(error, KeyRevoked):
+        # The site still signs with the old secret: its tabs come back by themselves, spread out.
+        after_ms = random.randrange(*RETRY_AFTER_REVOKED_MS)  # noqa: S311
+        later = {**(headers or {}), "Retry-After": str(after_ms // 1000)}
+        body = {"code": error.code, "sentence": str(error), "after_ms": after_ms}
+        return answer({"error": body}, error.status, later)
     if isinstance(error, PeerError):
         return _error(error.status, error.code, str(error), headers)
     if isinstance(error, StoreError):
@@ -35,12 +43,15 @@ def _error(status: int, code: str, sentence: str, headers: Mapping[str, str] | N
 
 async def read(request: Request, shape: type[T]) -> T:
     """Return the request's JSON body. Raises Malformed, TooBig."""
+    limit = parts_of(request).settings.inbound_max_bytes
+    body = bytearray()
     try:
-        body = await request.body()
-    except Exception as error:
-        if getattr(error, "status_code", 0) == 413:
-            raise TooBig from error
-        raise
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooBig(f"A body has at most {limit} bytes.")
+    except ClientDisconnect as error:
+        raise Malformed("The body ended early.") from error
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -9,15 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatgateway.core.identity import Authenticated
-from chatgateway.core.origin import allowed
 from chatgateway.core.rotation import Grounds
-from chatgateway.errors import NotFound, PeerError, StoreError, StoreUnavailable
+from chatgateway.errors import PeerError, StoreError, StoreUnavailable
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.connection import Caller
 from chatgateway.gateway.parts import Parts
 from chatgateway.gateway.signin import Admitted
 from chatgateway.log import log
-from chatgateway.types import AppId
 
 SCHEME = "Bearer"
 
@@ -51,12 +49,12 @@ async def exchange(request: Request) -> Response:
     """Answer with the credential of a session; CORS by the app's own list."""
     parts: Parts = parts_of(request)
     origin = request.headers.get("origin")
-    headers = {"Vary": "Origin"}
+    # Any page may read why it was refused; only pages on the app's list are ever granted anything.
+    headers = {"Vary": "Origin"} | ({"Access-Control-Allow-Origin": origin} if origin else {})
     try:
         wanted = await read(request, Wanted)
         if not parts.node.may_act:
             raise StoreUnavailable("this node has no lease")
-        headers |= await _cors(parts, wanted.app, origin)
         address = request.client.host if request.client else ""
         caller = Caller(
             origin=origin, address=address, app=wanted.app, page=wanted.page, client=wanted.client,
@@ -94,18 +92,6 @@ async def preflight(request: Request) -> Response:
             "Vary": "Origin",
         },
     )
-
-
-async def _cors(parts: Parts, app: str, origin: str | None) -> dict[str, str]:
-    """Let the page read the answer when its origin is on the app's list; an unknown app may be told to anybody."""
-    if origin is None:
-        return {}
-    try:
-        _, known = await parts.projects.get_app(AppId(app))
-    except NotFound:
-        return {"Access-Control-Allow-Origin": origin}
-    ours = origin in parts.own_origins or allowed(origin, known.origins, known.absent_origin_ok)
-    return {"Access-Control-Allow-Origin": origin} if ours else {}
 
 
 async def _unread(parts: Parts, admitted: Admitted) -> int:

@@ -59,8 +59,8 @@ if marks[1] and tonumber(ARGV[5]) <= tonumber(marks[1]) then return redis.error_
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
 
 local meta = redis.call('HMGET', KEYS[1], 'project', 'visitor', 'at', 'seq', 'link', 'state', 'assigned', 'nv', 'na',
-  'holder', 'pending')
-local visitor, holder, pending = meta[2], meta[10], meta[11]
+  'holders', 'pending')
+local visitor, holders, pending = meta[2], meta[10], meta[11]
 local state, assigned = meta[6] or 'open', meta[7] or ''
 if not meta[1] then
   if act ~= 'begin' then return redis.error_reply('UNKNOWN') end
@@ -70,11 +70,11 @@ if not meta[1] then
 elseif meta[1] ~= ARGV[6] then
   return redis.error_reply('UNKNOWN')
 elseif act == 'signed_in' then
-  -- `subject` is the anonymous visitor that this session was: whoever signed in first holds the chat.
+  -- `subject` is the anonymous visitor that this session was: the chat goes to whoever signed in during it first.
   if visitor ~= subject or (pending and pending ~= author) then return redis.error_reply('UNKNOWN') end
 elseif side == 'visitor' then
-  if holder then
-    if holder ~= session then return redis.error_reply('UNKNOWN') end
+  if pending then
+    if not string.find(holders, ' ' .. session .. ' ', 1, true) then return redis.error_reply('UNKNOWN') end
   elseif visitor ~= author then
     return redis.error_reply('UNKNOWN')
   end
@@ -82,7 +82,11 @@ end
 if version > fence then redis.call('SET', KEYS[4], ARGV[1]) end
 
 if act == 'signed_in' then
-  redis.call('HSET', KEYS[1], 'holder', session, 'pending', author)
+  -- Each session that showed both credentials, this visitor's and the person's; the last 8 of them.
+  holders = holders or ' '
+  if not string.find(holders, ' ' .. session .. ' ', 1, true) then holders = holders .. session .. ' ' end
+  while select(2, string.gsub(holders, '%S+', '')) > 8 do holders = string.gsub(holders, '^ %S+', '', 1) end
+  redis.call('HSET', KEYS[1], 'holders', holders, 'pending', author)
   if pending then
     for _, pair in ipairs(fresh) do
       pair[2][1], pair[2][2], pair[2][3], pair[2][4] = tonumber(meta[3]), tonumber(meta[4]), meta[5], 1

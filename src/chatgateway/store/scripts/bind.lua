@@ -3,10 +3,10 @@
 --
 -- Never reads {ctl}: what is withdrawn there reaches this partition as its fence.
 --
--- KEYS  1 fence (string)   2 the person's session rows (hash)   3 the person's marks (hash)
--- ARGV  1 version carried   2 session   3 signed_at (0: now)   4 row, JSON from its second field on
+-- KEYS  1 fence (string)   2 the person's session rows (hash)   3 the person's marks (hash)   4 the rows by age (zset)
+-- ARGV  1 version carried   2 session   3 signed_at (0: now)   4 row, JSON from its third field on
 --       5 instant before which rows are dropped
--- Returns signed_at, or the error MISSING, STALE n, WITHDRAWN why
+-- Returns {bound_at, signed_at}, or the error MISSING, STALE n, WITHDRAWN why
 local fence = redis.call('GET', KEYS[1])
 if not fence then return redis.error_reply('MISSING') end
 if tonumber(ARGV[1]) < tonumber(fence) then return redis.error_reply('STALE ' .. fence) end
@@ -19,13 +19,11 @@ if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
 if marks[1] and signed_at <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
 if tonumber(ARGV[1]) > tonumber(fence) then redis.call('SET', KEYS[1], ARGV[1]) end
-if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then
-  for _, session in ipairs(redis.call('HKEYS', KEYS[2])) do
-    local row = redis.call('HGET', KEYS[2], session)
-    local bound_at = tonumber(string.match(row, '^{"bound_at":(%d+)'))
-    if bound_at and bound_at < tonumber(ARGV[5]) then redis.call('HDEL', KEYS[2], session) end
-  end
+-- A few at a time: somebody with thousands of old rows must not hold everybody else up.
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. ARGV[5], 'LIMIT', 0, 20)) do
+  redis.call('HDEL', KEYS[2], old)
+  redis.call('ZREM', KEYS[4], old)
 end
-local row = string.format('{"bound_at":%.0f,"signed_at":%.0f,%s', now, signed_at, ARGV[4])
-redis.call('HSET', KEYS[2], ARGV[2], row)
-return signed_at
+redis.call('HSET', KEYS[2], ARGV[2], string.format('{"bound_at":%.0f,"signed_at":%.0f,%s', now, signed_at, ARGV[4]))
+redis.call('ZADD', KEYS[4], now, ARGV[2])
+return {now, signed_at}

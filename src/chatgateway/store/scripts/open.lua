@@ -25,8 +25,8 @@ local meta = {}
 for i = 1, #head, 2 do meta[head[i]] = head[i + 1] end
 if not meta.project or (side ~= 'node' and meta.project ~= ARGV[6]) then return redis.error_reply('UNKNOWN') end
 if side == 'visitor' then
-  if meta.holder then
-    if meta.holder ~= ARGV[4] then return redis.error_reply('UNKNOWN') end
+  if meta.pending then
+    if not string.find(meta.holders, ' ' .. ARGV[4] .. ' ', 1, true) then return redis.error_reply('UNKNOWN') end
   elseif meta.visitor ~= ARGV[2] then
     return redis.error_reply('UNKNOWN')
   end
@@ -56,6 +56,7 @@ end
 
 local status = 'tail'
 if what == 'before' then
+  if ARGV[8] == '0' and ARGV[9] == '0' then return {'gapless', 0, head, {}, overlay} end
   local rows = redis.call('XREVRANGE', KEYS[2], '(' .. ARGV[8] .. '-' .. ARGV[9], '-', 'COUNT', limit + 1)
   local entries, more = page(rows)
   return {'gapless', more, head, reversed(entries), overlay}

@@ -16,12 +16,12 @@ if tonumber(ARGV[1]) > tonumber(fence) then redis.call('SET', KEYS[3], ARGV[1]) 
 local side = ARGV[3]
 -- All agents share one unread count (side "agents"); each one's own mark says who has seen what.
 local reader = side == 'agent' and 'agents' or ARGV[2]
-local meta = redis.call('HMGET', KEYS[1], 'project', 'visitor', 'seq', 'nv', 'na', 'holder', 'rs:' .. ARGV[2],
-  'rs:' .. reader)
+local meta = redis.call('HMGET', KEYS[1], 'project', 'visitor', 'seq', 'nv', 'na', 'holders', 'rs:' .. ARGV[2],
+  'rs:' .. reader, 'pending')
 if not meta[1] or meta[1] ~= ARGV[6] then return redis.error_reply('UNKNOWN') end
 if side == 'visitor' then
-  if meta[6] then
-    if meta[6] ~= ARGV[4] then return redis.error_reply('UNKNOWN') end
+  if meta[9] then
+    if not string.find(meta[6], ' ' .. ARGV[4] .. ' ', 1, true) then return redis.error_reply('UNKNOWN') end
   elseif meta[2] ~= ARGV[2] then
     return redis.error_reply('UNKNOWN')
   end

@@ -8,7 +8,7 @@
 import { delayMs, windowMs } from "./backoff.js"
 import { actionFor, CODE, normalise } from "./codes.js"
 import { disconnected, stranded } from "./outbox.js"
-import { command, NOBODY, tell, transmit } from "./state.js"
+import { command, NOBODY, refreshes, tell, transmit } from "./state.js"
 
 /** Fresh tokens that are the same token, refused that often, stop the client: asking again cannot help. */
 const SAME_TOKEN_MAX = 3
@@ -72,7 +72,7 @@ export function opened(state, { anonymous = null }) {
   for (const conversation of Object.values(state.conversations)) {
     if (conversation.followed && conversation.loaded && !conversation.halted && Object.keys(resume).length < 64) resume[conversation.id] = conversation.last
   }
-  const hello = { type: "hello", app: state.app, client: state.client, page: state.page.slice(0, 2048), can_refresh: (state.candidate?.source ?? state.source) === "function", resume }
+  const hello = { type: "hello", app: state.app, client: state.client, page: state.page.slice(0, 2048), can_refresh: refreshes(state), resume }
   if (token !== null) hello.token = token
   if (state.role === "visitor" && state.customer !== null && credential.anonymous) hello.earlier = credential.anonymous
   const [next, frame] = command({ ...state, credential, phase: "greeting", hello_token: token, replaying: Object.keys(resume) }, hello)
@@ -95,7 +95,7 @@ export function tokenFetched(state, event) {
   if (token.replace(/^JWT /, "").startsWith(SECRET_PREFIX)) return tokenFailed(state, { ...event, reason: "secret_in_the_browser", final: true })
   const held = { ...state, fetching: null }
   if (held.phase === "live") {
-    const [next, frame] = command({ ...held, authenticating: { token, why } }, { type: "authenticate", token })
+    const [next, frame] = command({ ...held, authenticating: { token, why } }, { type: "authenticate", token, can_refresh: refreshes(held) })
     return [next, [transmit(frame)]]
   }
   // Before hello it goes with it. After hello, the welcome is waited for.

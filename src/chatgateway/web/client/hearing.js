@@ -3,7 +3,7 @@
 import { addNote, follow, forgetTyping, noteRead, noteTyping, prependOlder, replaceTail } from "./conversation.js"
 import { acked, byRef, echoIsLate, forgotten, refused, resendVanished, stranded } from "./outbox.js"
 import { begun, check, flushed } from "./saying.js"
-import { answered, chain, command, conversationOf, tell, transmit, withConversation, withHead, withRow } from "./state.js"
+import { answered, chain, command, conversationOf, refreshes, tell, transmit, withConversation, withHead, withRow } from "./state.js"
 import { closed, forget } from "./connecting.js"
 
 /** The order of the frames is the gateway's; each function here is a step for one type. */
@@ -127,7 +127,7 @@ function endPendingSession(state) {
 }
 
 function sayAuthenticate(state, token) {
-  const [next, frame] = command({ ...state, authenticating: { token, why: "candidate" } }, { type: "authenticate", token })
+  const [next, frame] = command({ ...state, authenticating: { token, why: "candidate" } }, { type: "authenticate", token, can_refresh: refreshes(state) })
   return [next, [transmit(frame)]]
 }
 

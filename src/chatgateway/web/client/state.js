@@ -123,3 +123,6 @@ export function chain(state, ...steps) {
   }
   return [view, effects]
 }
+
+/** Did the page give a function that fetches fresh tokens, rather than one token? */
+export const refreshes = (state) => (state.candidate?.source ?? state.source) === "function"
