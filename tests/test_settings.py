@@ -147,16 +147,17 @@ class TestPlaces:
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "d"))
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
         assert Settings().data_directory == tmp_path / "d" / "chatgateway"
-        assert Settings().watermark_file.parent == tmp_path / "s" / "chatgateway"
+        assert Settings().watermark_of("sto_1").parent == tmp_path / "s" / "chatgateway"
 
     def test_a_relative_base_directory_is_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_DATA_HOME", "somewhere")
         assert Settings().data_directory.is_absolute()
 
-    def test_two_stores_have_two_watermarks(self, tmp_path: Path) -> None:
-        one, other = (Settings(data=tmp_path / name).watermark_file for name in "ab")
-        assert one != other
+    def test_a_store_and_its_copy_elsewhere_have_one_watermark_and_two_stores_have_two(self, tmp_path: Path) -> None:
+        one, copy = (Settings(data=tmp_path / name).watermark_of("sto_1") for name in "ab")
+        assert one == copy != Settings().watermark_of("sto_2")
         assert tmp_path not in one.parents
+        assert Settings(watermark=tmp_path / "w").watermark_of("sto_1") == tmp_path / "w"
 
 
 class TestDocumentation:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import hmac
 import inspect
 import ipaddress
@@ -193,13 +192,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Where the embedded store lives, when it is embedded."""
         return self.data or _xdg("XDG_DATA_HOME", ".local/share")
 
-    @property
-    def watermark_file(self) -> Path:
-        """Where withdrawn trust is remembered: one file per store, so that two stores of one user do not meet."""
-        if self.watermark is not None:
-            return self.watermark
-        place = self.store_url.reveal() if self.store_url else str(self.data_directory.absolute())
-        return _xdg("XDG_STATE_HOME", ".local/state") / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.watermark"
+    def watermark_of(self, store: str) -> Path:
+        """Where trust withdrawn in ``store`` is remembered: by the store's own id, so that its copy is recognised."""
+        return self.watermark or _xdg("XDG_STATE_HOME", ".local/state") / f"{store}.watermark"
 
 
 _ORDER = (

@@ -87,7 +87,7 @@ async def test_ending_one_session_leaves_the_persons_others(house: House) -> Non
     kept = await Client.visitor(there, site, site.token("ada"))
     begun = await kept.start("kept")
     answer = (await house.operator("session", "end", site.project, lost.me.session, "--yes", "--json")).json
-    assert answer["nodes"] == "2 of 2 nodes confirmed, 1 sessions ended"
+    assert answer["nodes"] == "2 of 2 nodes confirmed, 1 session ended"
     goodbye, code = await lost.ended()
     assert goodbye is not None
     assert (goodbye.code, goodbye.retry, code) == (4302, "fresh_token", 4302)

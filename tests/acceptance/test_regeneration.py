@@ -166,7 +166,7 @@ async def test_a_key_is_revoked_without_a_successor_and_the_other_key_stays(hous
     kept = await Client.visitor(there, site, site.token("ada", kid=site.kid))
     begun = await kept.start("hi")
     answer = (await house.operator("key", "revoke", site.project, second, "--yes", "--json")).json
-    assert answer["nodes"] == "2 of 2 nodes confirmed, 1 sessions ended"
+    assert answer["nodes"] == "2 of 2 nodes confirmed, 1 session ended"
     assert (await doomed.ended())[1] == 4301
     await kept.send(begun.conversation, "undisturbed")
     await kept.leave()
@@ -235,7 +235,7 @@ async def test_a_node_that_slept_through_the_regeneration_refuses_what_was_queue
         old = site.kid
         answer = await operator.regenerate(site, old)
         # Its lease has run out meanwhile, so it counts as fenced: whoever is alive has confirmed.
-        assert answer["nodes"] == "1 of 1 nodes confirmed, 1 sessions ended"
+        assert answer["nodes"] == "1 of 1 nodes confirmed, 1 session ended"
         during = queue("during")
     finally:
         sleeper.signal(signal.SIGCONT)
@@ -274,7 +274,7 @@ async def test_a_regeneration_finds_nodes_that_started_and_stopped_meanwhile(
     third = await house.operator.add_key(site, "third")
     late = await house.serve()
     client = await Client.visitor(late, site, site.token("ada", kid=third))
-    assert (await house.operator.regenerate(site, third))["nodes"] == "2 of 2 nodes confirmed, 1 sessions ended"
+    assert (await house.operator.regenerate(site, third))["nodes"] == "2 of 2 nodes confirmed, 1 session ended"
     assert (await client.ended())[1] == 4301
     await house.gateways[0].stop()
     answer = await house.operator.regenerate(site, site.kid)

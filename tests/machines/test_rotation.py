@@ -132,7 +132,7 @@ class RotationMachine(RuleBasedStateMachine):
     def somebody_bends_a_token(self, signed: tuple[KeyId, bool, UnixMs, str], at: int) -> None:
         text = signed[3]
         bent = text[:-at] + ("A" if text[-at] != "A" else "B") + text[len(text) - at + 1 :]
-        assert self._outcome(bent, signed[0]) in ("bad_signature", "base64", "kid_unknown")
+        assert self._outcome(bent, signed[0]) in ("bad_signature", "base64", "kid_unknown", "no_key_of_this_kind")
 
     def _outcome(self, text: str, kid: KeyId) -> str:
         try:
@@ -146,12 +146,13 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _expected(self, kid: KeyId, named: bool, ends_at: UnixMs) -> str:
         known = [key.kid for key in self.node_ring.keys]
-        if kid not in known:
-            return "kid_unknown" if named else "bad_signature"
         dead = {key.kid for key in self.node_ring.keys if key.revoked_at is not None}
         forgotten = {other for other in dead if self.now - self.died_at[other] >= LATELY_MS}
+        nobody_signed_it = "no_key_of_this_kind" if forgotten == set(known) else "bad_signature"
+        if kid not in known:
+            return "kid_unknown" if named else nobody_signed_it
         if kid in forgotten:
-            return "key_revoked_long_ago" if named else "bad_signature"
+            return "key_revoked_long_ago" if named else nobody_signed_it
         alike = [other for other in known if (other in dead) == (kid in dead) and other not in forgotten]
         if not named and alike.index(kid) >= KEYS_TRIED_MAX:
             return "bad_signature"

@@ -160,7 +160,19 @@ class TestTicket:
         ticket = await agents.issue_ticket(maria)
         assert ticket.startswith("cgt_")
         outcomes = await asyncio.gather(*(agents.redeem_ticket(ticket) for _ in range(10)), return_exceptions=True)
-        assert [each for each in outcomes if not isinstance(each, TokenRejected)] == [maria]
+        (redeemed,) = [each for each in outcomes if not isinstance(each, BaseException)]
+        assert redeemed[0] == maria
+        assert sum(isinstance(each, TokenRejected) for each in outcomes) == 9
+
+    async def test_of_one_console_session_opens_sockets_of_one_session_and_of_another_of_another(
+        self, agents: Agents
+    ) -> None:
+        maria = await agents.create("Maria")
+        one, other = await agents.open_session(maria), await agents.open_session(maria)
+        tickets = [await agents.issue_ticket(maria, session.cookie) for session in (one, one, other)]
+        first, second, third = [(await agents.redeem_ticket(ticket))[1] for ticket in tickets]
+        assert first == second != third
+        assert await agents.close_session(one.cookie) == first
 
     async def test_lasts_30_seconds(self, store: Store, agents: Agents) -> None:
         await agents.issue_ticket(await agents.create("Maria"))

@@ -6,10 +6,10 @@ import os
 import stat
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from chatgateway.core.rotation import ControlEntry
+from chatgateway.errors import StoreRefused
 from chatgateway.store.watermark import Watermark
 from chatgateway.types import ProjectId, UnixMs, Version
 
@@ -57,27 +57,47 @@ def test_without_a_path_nothing_is_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"store":"sto_1"}', b"\xff"])
-def test_a_file_that_cannot_be_read_is_an_error_and_never_nothing(path: Path, content: bytes) -> None:
-    path.parent.mkdir()
-    path.write_bytes(content)
-    with pytest.raises((msgspec.DecodeError, OSError)):
-        Watermark(path, "sto_1").load()
-    with pytest.raises((msgspec.DecodeError, OSError)):
-        Watermark(path, "sto_1").save([entry(1)])
-    assert path.read_bytes() == content
-
-
-def test_the_file_is_replaced_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [b"{\n", b'{"store":"sto_1"}\n', b"\xff\n", b"\n"])
+def test_a_line_that_makes_no_sense_is_an_error_and_never_nothing(path: Path, content: bytes) -> None:
     Watermark(path, "sto_1").save([entry(1)])
+    path.write_bytes(path.read_bytes() + content)
+    with pytest.raises(StoreRefused, match="cannot be understood"):
+        Watermark(path, "sto_1").load()
+
+
+def test_a_line_that_a_dying_process_left_half_is_dropped_and_the_next_one_is_whole(path: Path) -> None:
+    Watermark(path, "sto_1").save([entry(1)])
+    path.write_bytes(path.read_bytes() + b'{"store":"sto_1","entr')
+    assert Watermark(path, "sto_1").load() == [entry(1)]
+    Watermark(path, "sto_1").save([entry(2)])
+    assert Watermark(path, "sto_1").load() == [entry(1), entry(2)]
+
+
+def test_what_could_not_be_synced_is_written_again_by_the_next_save(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = Watermark(path, "sto_1")
 
     def fail(_: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        Watermark(path, "sto_1").save([entry(2)])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="no space"):
+            mark.save([entry(1)])
+    path.write_bytes(b"")
+    mark.save([entry(1)])
     assert Watermark(path, "sto_1").load() == [entry(1)]
+
+
+def test_saving_adds_a_line_and_never_writes_what_is_there_again(path: Path) -> None:
+    mark = Watermark(path, "sto_1")
+    mark.save([entry(1)])
+    before = path.read_bytes()
+    mark.save([entry(1), entry(2)])
+    assert path.read_bytes().startswith(before)
+    assert path.read_bytes().count(b"\n") == 2
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_the_directory_is_its_owners_alone(path: Path) -> None:

@@ -29,7 +29,7 @@ def command(chosen: Settings, example: bool, as_json: bool) -> int:
         rows[field.name] = "(hidden)" if value is not None and settings.is_secret(field.name) else _plain(value)
     # What None stands for.
     rows |= {"data": str(chosen.data_directory) if chosen.store_url is None else None}
-    rows |= {"watermark": str(chosen.watermark_file)}
+    rows |= {"watermark": str(chosen.watermark_of("STORE"))}
     answer.record(rows, as_json)
     return DONE
 

@@ -111,7 +111,7 @@ class Opened:
         assert entry is not None  # the caller asked for one to be written
         barrier = await self.control.withdraw(entry)
         # No gateway may be running: this machine remembers all the same.
-        Watermark(self.settings.watermark_file, self.store.id).save([entry])
+        Watermark(self.settings.watermark_of(self.store.id), self.store.id).save([entry])
         recording.result = str(barrier)
         return barrier
 

@@ -13,7 +13,7 @@ from chatgateway.core import effects as fx
 from chatgateway.core.conversation import new_conversation_id, ref_ms
 from chatgateway.core.effects import Effect
 from chatgateway.core.identity import Agent, Identity
-from chatgateway.errors import Forbidden, FrameRejected, PeerError, Retry, StoreError, TooBig
+from chatgateway.errors import DurabilityTimeout, Forbidden, FrameRejected, PeerError, Retry, StoreError, TooBig
 from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
 from chatgateway.types import GENESIS_LINK, AgentId, Position, ProjectId, UnixMs
@@ -223,8 +223,10 @@ def refusal(ref: str, error: Exception) -> f.Error:
     if isinstance(error, PeerError):
         retry: Retry = error.retry
         return f.Error(ref=ref, code=error.code, sentence=str(error), retry=retry)
+    if isinstance(error, DurabilityTimeout):
+        sentence = "The store's replicas did not confirm in time; send the same ref again."
+        return f.Error(ref=ref, code="durability_timeout", sentence=sentence, retry=1_000)
     if isinstance(error, StoreError):
-        return f.Error(
-            ref=ref, code="store_unavailable", sentence="The store does not answer; nothing was stored.", retry=1_000
-        )
+        sentence = "The store does not answer; send the same ref again to learn whether it was stored."
+        return f.Error(ref=ref, code="store_unavailable", sentence=sentence, retry=1_000)
     return f.Error(ref=ref, code="internal", sentence="The gateway made a mistake; it is in its log.", retry="no")

@@ -50,11 +50,11 @@ class Credential:
         """How long a tombstone must outlive it; 0 when it is over."""
         return max(0, self.expires_at - now)
 
-    def renewed(self, now: UnixMs) -> Credential:
+    def renewed(self, now: UnixMs, life_ms: int = ANONYMOUS_LIFE_MS) -> Credential:
         """Return an anonymous credential with its whole life before it. Raises ValueError for a signed one."""
         if self.kind != "anonymous":
             raise ValueError("only a customer token renews a signed session")
-        return replace(self, issued_at=now, expires_at=UnixMs(now + ANONYMOUS_LIFE_MS))
+        return replace(self, issued_at=now, expires_at=UnixMs(now + life_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Payload).decode
 
 
-def anonymous(session: SessionId, user: UserId, project: ProjectId, app: AppId, now: UnixMs) -> Credential:
+def anonymous(
+    session: SessionId, user: UserId, project: ProjectId, app: AppId, now: UnixMs, life_ms: int = ANONYMOUS_LIFE_MS
+) -> Credential:
     """Return the credential of a visitor who showed nothing."""
-    return Credential(session, user, project, app, "anonymous", now, UnixMs(now + ANONYMOUS_LIFE_MS))
+    return Credential(session, user, project, app, "anonymous", now, UnixMs(now + life_ms))
 
 
 def signed(
@@ -142,7 +144,10 @@ def read(token: object, ring: CredentialRing, now: UnixMs) -> Credential:
 
 def needs_renewal(credential: Credential, now: UnixMs) -> bool:
     """Is an anonymous credential past half of its life? A signed one is never renewed here."""
-    return credential.kind == "anonymous" and now - credential.issued_at >= ANONYMOUS_LIFE_MS // 2
+    return (
+        credential.kind == "anonymous"
+        and now - credential.issued_at >= (credential.expires_at - credential.issued_at) // 2
+    )
 
 
 def _mac(vouched: str, key: Material) -> str:

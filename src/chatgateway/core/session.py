@@ -34,7 +34,10 @@ FRESH_TOKEN_AT = 0.8
 """Share of a session's life after which the page is asked for a fresh token."""
 
 REFUSALS_MAX = 100
-"""Commands over the limit before the connection is ended as abusive."""
+"""Commands over the limit at once before the connection is ended as abusive."""
+
+REFUSALS_PER_S = 1.0
+"""Slips that one may go on making: a burst of them is abuse, a clumsy client over twelve hours is not."""
 
 
 class State(Enum):
@@ -67,7 +70,7 @@ class Session:
     """The state of one connection. ``handle`` is the only way to change it."""
 
     __slots__ = (
-        "_bucket", "_commands", "_deadline", "_refusals", "_resume", "_rules", "_typed_at",
+        "_bucket", "_commands", "_deadline", "_patience", "_resume", "_rules", "_typed_at",
         "_typing_in", "_waiting", "_wanted_at", "born_at", "expires_at", "heard_at", "identity", "next_beat_at",
         "policy", "project", "session", "state",
     )  # fmt: skip
@@ -87,7 +90,7 @@ class Session:
         self._deadline = UnixMs(now + rules.hello_timeout_ms)
         self._bucket = Bucket(Rate(rules.commands_per_s, rules.commands_burst))
         self._typed_at = UnixMs(0)
-        self._refusals = 0
+        self._patience = Bucket(Rate(REFUSALS_PER_S, REFUSALS_MAX))
         self._typing_in = ""
         self._waiting: deque[f.ClientFrame] = deque()
         self._resume: dict[str, Position] = {}
@@ -115,6 +118,7 @@ class Session:
             case fx.Received(frame):
                 return self._received(frame, now)
             case fx.Misspoken(error, ref):
+                self.heard_at = now
                 return self._misspoken(error, ref)
             case fx.Bound():
                 return self._bound(event, now)
@@ -180,9 +184,8 @@ class Session:
         return self._refused() or [fx.Say(refusal(ref, error))]
 
     def _refused(self) -> list[Effect]:
-        """Count what was not let through; too much of it ends the connection."""
-        self._refusals += 1
-        return self._end(CloseCode.ABUSIVE) if self._refusals > REFUSALS_MAX else []
+        """Count what was not let through; too much of it in a short time ends the connection."""
+        return self._end(CloseCode.ABUSIVE) if self._patience.take(self.heard_at) > 0 else []
 
     def _typing(self, frame: f.Typing, now: UnixMs) -> list[Effect]:
         if self.state is not State.OPEN or self._waiting or not self._commands.follows(frame.conversation):

@@ -21,7 +21,7 @@ from chatgateway.close_codes import CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.core.session import SessionRules
-from chatgateway.errors import StoreError
+from chatgateway.errors import KeyUnknown, StoreError, StoreRefused
 from chatgateway.gateway.claims import Claims
 from chatgateway.gateway.desk import Desk
 from chatgateway.gateway.doors import Doors
@@ -51,7 +51,7 @@ from chatgateway.store.opening import OpenedStore, opened_store
 from chatgateway.store.projects import Projects
 from chatgateway.store.sessions import Sessions
 from chatgateway.store.watermark import Watermark
-from chatgateway.types import KeyId
+from chatgateway.types import KeyId, UserId
 
 CHECK_EVERY_S = 60.0
 SLICE = 200
@@ -97,14 +97,19 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
     )
 
     async def reassert(entry: ControlEntry) -> None:
-        """A ring that was restored with the store may call a dead key active: say again that it is not."""
+        """What was restored with the store may call a dead key active and a signed-out person welcome: not again."""
         if entry.kind == "key":
-            with contextlib.suppress(KeyError, ValueError, StoreError):
+            with contextlib.suppress(KeyUnknown, ValueError, StoreError):
                 now = parts.node.now()
                 await keyrings.change(entry.project, lambda ring: ring.revoke(KeyId(entry.subject), now))
+        elif entry.kind == "person" and entry.why in ("signed_out", "blocked"):
+            user = UserId(entry.subject)
+            field = "*" if entry.why == "signed_out" else "blocked"
+            partitions = await parts.sessions.partitions(entry.project, user)
+            await parts.control.mark_person(entry.project, user, list(partitions), field, str(entry.at))
 
     parts.node = Node(
-        parts.control, Nodes(store), Watermark(settings.watermark_file, store.id), parts.roster,
+        parts.control, Nodes(store), Watermark(settings.watermark_of(store.id), store.id), parts.roster,
         lease_s=settings.lease_s, cut_off_s=settings.cut_off_s, reassert=reassert,
     )  # fmt: skip
     parts.doors, parts.errands, parts.sign_in = Doors(parts), Errands(parts), SignIn(parts)
@@ -146,8 +151,12 @@ async def _watch_store(parts: Parts) -> None:
         await asyncio.sleep(CHECK_EVERY_S)
         try:
             await parts.store.check()
-        except StoreError as error:
+            parts.node.refuse("")
+        except StoreRefused as error:
             log.error("store.refused", detail=str(error))
+            parts.node.refuse(str(error))
+        except StoreError:
+            continue  # away: the lease says so
 
 
 async def end_all(parts: Parts, code: CloseCode, window_ms: int = 0) -> None:

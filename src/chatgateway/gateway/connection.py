@@ -92,7 +92,12 @@ class Connection:
 
     def on_text(self, data: bytes) -> None:
         """One message of the peer. Refused without a look while trust or lease is gone."""
-        if self.ended or self.rests_on_withdrawn(self._parts.node.trust) is not None:
+        if self.ended:
+            return
+        code = self.rests_on_withdrawn(self._parts.node.trust)
+        if code is not None:
+            # Its turn in the slices would come; who speaks up hears it now.
+            self._parts.errands.withdraw(self, code)
             return
         limit = self._parts.settings.hello_max_bytes if self.session.identity is None else 0
         if limit and len(data) > limit:

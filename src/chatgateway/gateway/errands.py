@@ -87,9 +87,10 @@ class Errands:
         done: Callable[[Any], None],
         tries: int = REPEATS_MAX,
     ) -> None:
-        """Ask the store for a connection; ``done`` hears the answer or the error, unless the session died meanwhile."""
+        """Ask the store for a connection. ``done`` hears the answer or the error, also when the session died."""
         acting = self.acting(connection, project)
         if acting is None:
+            done(StoreUnavailable("the session has ended"))
             return
 
         def answered(reply: Any) -> None:
@@ -98,8 +99,11 @@ class Errands:
             elif isinstance(reply, Withdrawn):
                 anonymous = isinstance(connection.session.identity, Anonymous)
                 self.withdraw(connection, ended(reply.mark, anonymous=anonymous))
+                done(StoreUnavailable("the session has ended"))
             elif connection.rests_on_withdrawn(self._parts.node.trust) is None:
                 done(reply)
+            else:
+                done(StoreUnavailable("the session has ended"))
 
         ask(acting, answered)
 
@@ -118,8 +122,7 @@ class Errands:
         except StoreError as error:
             done(error)
             return
-        if not connection.closed:
-            self.on_behalf(connection, project, partition, ask, done, tries)
+        self.on_behalf(connection, project, partition, ask, done, tries)
 
     async def ask(self, connection: Connection, project: ProjectId, conversation: ConversationId, ask: Ask) -> Any:
         """The same, awaited. Raises what the store answered, or StoreUnavailable when the session died meanwhile."""

@@ -23,15 +23,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from chatgateway import __version__
 from chatgateway.close_codes import CloseCode
 from chatgateway.core.effects import TrustWithdrawn
-from chatgateway.core.rotation import ControlEntry, Grounds, Trust
+from chatgateway.core.rotation import ControlEntry, Grounds, Trust, raises_fences
 from chatgateway.errors import Stale, StoreError, StoreUnavailable
 from chatgateway.gateway.roster import Roster
 from chatgateway.log import log
+from chatgateway.store import schema
 from chatgateway.store.control import Control
 from chatgateway.store.nodes import Nodes, Renewal, Report
 from chatgateway.store.watermark import Watermark
@@ -85,13 +84,16 @@ class Node:
         self._reassert = reassert
         self._lease_s, self._cut_off_s = lease_s, cut_off_s
         self._valid_until = 0.0
-        self._lost_since: float | None = None
+        self._is_lost = False
+        self._renewed_at = time.monotonic()
         self._offset_ms = 0.0
         self._started_at = UnixMs(int(time.time() * 1000))
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._known: dict[str, ControlEntry] = {}
         self._wake = asyncio.Event()
         self._renewing = asyncio.Lock()
+        self._unsaved: list[ControlEntry] = []
+        self._refused = ""
         self._behind: tuple[Version, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._follower: asyncio.Task[None] | None = None
@@ -107,7 +109,18 @@ class Node:
     @property
     def may_act(self) -> bool:
         """Whether this node may accept and deliver at this very moment."""
-        return time.monotonic() < self._valid_until
+        return time.monotonic() < self._valid_until and not self._refused
+
+    @property
+    def refusal(self) -> str:
+        """Why this node may not act though it has a lease, in one sentence; "" when there is no reason."""
+        return self._refused
+
+    def refuse(self, sentence: str) -> None:
+        """Accept and deliver nothing while the store is not fit for it (eviction switched on, say); "" ends that."""
+        was, self._refused = self._refused, sentence
+        if was and not sentence and self.may_act:
+            self.on_lease()
 
     @property
     def lease_left_s(self) -> float:
@@ -171,17 +184,21 @@ class Node:
                     await self._wake.wait()
             self._wake.clear()
             try:
-                await self._renew()
-            except StoreError as error:
+                # Never longer than to the moment at which everybody must go: a store that is silent says no error.
+                left_s = self._renewed_at + self._cut_off_s - time.monotonic()
+                async with asyncio.timeout(max(0.1, min(self._lease_s, left_s))):
+                    await self._renew()
+            except (StoreError, TimeoutError) as error:
                 self._store_lost(error)
+            except Exception as error:  # noqa: BLE001  the outermost frame of the follower: it must never end
+                log.error("node.failed", node=self.id, exc_info=error)
 
-    def _store_lost(self, error: StoreError) -> None:
-        at = time.monotonic()
-        if self._lost_since is None:
-            self._lost_since = at
-            log.warning("node.store_lost", node=self.id, detail=str(error))
-        elif at - self._lost_since > self._cut_off_s:
-            self._lost_since = at
+    def _store_lost(self, error: Exception) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            log.warning("node.store_lost", node=self.id, detail=str(error) or "no answer in time")
+        if time.monotonic() - self._renewed_at >= self._cut_off_s:
+            self._renewed_at = time.monotonic()
             self.on_cut_off()
 
     async def _renew(self) -> None:
@@ -206,7 +223,7 @@ class Node:
                 continue  # Tell the others at once what was applied: a verb is waiting for it.
             is_back = not self.may_act  # asked only now: it may have ended while the store was asked
             self._valid_until = sent_at + self._lease_s
-            self._lost_since = None
+            self._is_lost, self._renewed_at = False, sent_at
             self._look_around(renewal)
             self._look_behind(renewal)
             break
@@ -283,11 +300,20 @@ class Node:
             )  # fmt: skip
         while len(self._ended) > ENDED_REMEMBERED:
             self._ended.popitem(last=False)
+        self._unsaved += entries
         try:
-            self._watermark.save(list(self._known.values()))
-        except (OSError, msgspec.DecodeError) as error:
+            self._watermark.save(self._unsaved)
+            self._unsaved = []
+        except OSError as error:
             # A full disk must not stop this node from following: what it knows counts at once, the file only later.
             log.error("watermark.unwritable", node=self.id, detail=str(error))
+        if any(raises_fences(entry.kind) for entry in entries):
+            # The verb does it too; should it die before, the partitions must still learn what its entry withdrew.
+            self._spawn(self._raise_fences(self.trust.applied))
+
+    async def _raise_fences(self, version: Version) -> None:
+        with contextlib.suppress(StoreError):
+            await self._control.raise_fences(version, range(schema.PARTITIONS))
 
     async def _end_in_slices(self, ending: list[Connection]) -> None:
         window_ms = max(1_000, len(ending) * 1_000 // RETURN_PER_S)

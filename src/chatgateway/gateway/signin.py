@@ -88,6 +88,7 @@ class SignIn:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._anonymous_ms = parts.settings.anonymous_days * 86_400_000
 
     async def admit(
         self,
@@ -152,7 +153,7 @@ class SignIn:
         if app.policy != "anyone":
             raise Forbidden(f"This app asks every visitor to be {app.policy} before chatting.")
         now = self._parts.node.now()
-        fresh = credentials.anonymous(new_session(), new_user(), app.project, app.id, now)
+        fresh = credentials.anonymous(new_session(), new_user(), app.project, app.id, now, self._anonymous_ms)
         return self._anonymous(fresh, fresh.session, app, now, join)
 
     async def policy_of(self, caller: Caller) -> Policy:
@@ -161,7 +162,7 @@ class SignIn:
 
     def stranger_after(self, caller: Caller, project: ProjectId, now: UnixMs, policy: Policy, join: Join) -> Admitted:
         """Return the fresh anonymous visitor that a signed-out browser becomes."""
-        fresh = credentials.anonymous(new_session(), new_user(), project, AppId(caller.app), now)
+        fresh = credentials.anonymous(new_session(), new_user(), project, AppId(caller.app), now, self._anonymous_ms)
         grounds = Grounds(fresh.session, fresh.user, project, now)
         join(grounds)
         token = credentials.mint(fresh, self._parts.credential_ring)
@@ -186,7 +187,7 @@ class SignIn:
             raise Forbidden(f"This app asks every visitor to be {app.policy} before chatting.")
         await self._require_unmarked(held)
         if credentials.needs_renewal(held, now):
-            held = held.renewed(now)
+            held = held.renewed(now, self._anonymous_ms)
         return self._anonymous(held, new_session(), app, held.issued_at, join)
 
     async def _require_unmarked(self, held: Credential) -> None:

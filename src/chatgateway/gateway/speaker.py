@@ -13,13 +13,14 @@ from chatgateway.close_codes import CloseCode
 from chatgateway.core import credential as credentials
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent, Anonymous
-from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, Grounds
+from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, ControlEntry, Grounds
 from chatgateway.errors import KeyRevoked, PeerError, StoreError, TokenRejected
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Held, Join
 from chatgateway.log import log
 from chatgateway.store import schema
-from chatgateway.types import AppId, ProjectId, UserId
+from chatgateway.store.control import MARK_TTL_MS
+from chatgateway.types import AppId, ProjectId, UnixMs, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
@@ -72,6 +73,10 @@ class Speaker:
             self._restore(connection, held)
             after_ms = random.randrange(*RETRY_AFTER_REVOKED_MS) if isinstance(error, KeyRevoked) else 0  # noqa: S311
             connection.hear(fx.BindRefused(ref, error, after_ms))
+            code = connection.rests_on_withdrawn(self._parts.node.trust)
+            if code is not None:
+                # What it rests on again was withdrawn while it rested elsewhere: nobody else will end it.
+                self._parts.errands.withdraw(connection, code)
             return
         self._bound(connection, ref, admitted)
 
@@ -103,31 +108,51 @@ class Speaker:
         if isinstance(identity, Agent):
             raise PeerError("Agents sign out through the console.")
         project, user, session = connection.session.project, identity.user, connection.session_id
-        earlier, now = connection.earlier, await parts.store.now()
-        # We leave first: the entry that we are about to write ends every socket that rests on this session.
+        now, group = await parts.store.now(), connection.group
         policy = await parts.sign_in.policy_of(connection.caller)
+        # We leave first: the entry that we are about to write ends every socket that rests on this session. Until that
+        # is done, nothing is handed out that the key which vouched so far would not allow.
         fresh = parts.sign_in.stranger_after(connection.caller, project, now, policy, self._join(connection))
-        partitions = await parts.sessions.partitions(project, user)
-        if isinstance(identity, Anonymous) or everywhere:
-            await parts.control.mark_person(project, user, list(partitions), "*", str(now))
-            entry = parts.control.entry("person", project, user, "signed_out", now)
+        connection.group = group
+        rows = await parts.sessions.of_person(project, user)
+        browser = rows[session].earlier if session in rows else ""
+        if isinstance(identity, Anonymous):
+            await self._bury(project, user, now, identity.expires_at - now)
+        elif everywhere:
+            await self._withdraw_person(project, user, now)
         else:
-            await parts.control.mark_person(project, user, list(partitions), session, "session_signed_out")
-            entry = parts.control.entry("session", project, session, "session_signed_out", now)
-        await parts.control.finish(await parts.control.write(entry))
-        if earlier is not None:
-            await self._bury(project, earlier, now)
-        parts.node.ring_doorbell()
+            # The browser's other tabs, which signed in from the same anonymous visitor, go with this one.
+            tabs = {one for one, row in rows.items() if browser and row.earlier == browser and not row.closed_at}
+            for one in {session, *tabs}:
+                partitions = await parts.sessions.partitions(project, user)
+                await parts.control.mark_person(project, user, list(partitions), one, "session_signed_out")
+                await self._tell_nodes(parts.control.entry("session", project, one, "session_signed_out", now))
+        for earlier in {row.earlier for row in rows.values() if row.earlier} if everywhere else {browser} - {""}:
+            await self._bury(project, UserId(earlier), now, MARK_TTL_MS)
         connection.caller.facts = {}
         return fresh
 
-    async def _bury(self, project: ProjectId, earlier: UserId, now: int) -> None:
-        """The anonymous credential that this session came from dies with it."""
+    async def _withdraw_person(self, project: ProjectId, user: UserId, now: UnixMs) -> None:
+        partitions = await self._parts.sessions.partitions(project, user)
+        await self._parts.control.mark_person(project, user, list(partitions), "*", str(now))
+        await self._tell_nodes(self._parts.control.entry("person", project, user, "signed_out", now))
+
+    async def _bury(self, project: ProjectId, stranger: UserId, now: UnixMs, ttl_ms: int) -> None:
+        """An anonymous credential dies: a tombstone for its remaining life.
+
+        Nodes are told only of a stranger whom the store knows: nobody else may make the control log grow.
+        """
         parts = self._parts
-        partition = schema.partition_of_user(project, earlier)
-        await parts.control.mark_person(project, earlier, [partition], "*", str(now))
-        entry = parts.control.entry("person", project, earlier, "signed_out", parts.node.now())
-        await parts.control.finish(await parts.control.write(entry))
+        partition = schema.partition_of_user(project, stranger)
+        await parts.control.mark_person(project, stranger, [partition], "*", str(now), ttl_ms=ttl_ms)
+        if await parts.sessions.of_person(project, stranger):
+            await self._tell_nodes(parts.control.entry("person", project, stranger, "signed_out", now))
+        for connection in parts.roster.of_person(project, stranger):
+            parts.errands.withdraw(connection, CloseCode.SIGNED_OUT)
+
+    async def _tell_nodes(self, entry: ControlEntry) -> None:
+        await self._parts.control.finish(await self._parts.control.write(entry))
+        self._parts.node.ring_doorbell()
 
     def _restore(self, connection: Connection, held: Grounds | None) -> None:
         if held is not None and connection.grounds != held and not connection.closed:
@@ -144,6 +169,7 @@ class Speaker:
         if connection.row is not None and connection.session_id != admitted.grounds.session:
             # What it was until now is nobody's session any more.
             parts.errands.row_closed(connection.session_id, connection.row, CloseCode.IDENTITY_CHANGED)
+        connection.rest_on(admitted.grounds)
         connection.row = admitted.row
         connection.credential = admitted.token
         present = node.presence.get(admitted.project, ()) if admitted.project else ()

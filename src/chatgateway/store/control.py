@@ -9,6 +9,7 @@ own entry by id: a failover may have lost it.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ MARK_TTL_MS = 180 * 86_400_000
 """A person's mark outlives every credential that it kills."""
 
 _WAIT_MS = 3_000
+_REPLICAS = re.compile(rb"connected_slaves:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Barrier:
 
     def __str__(self) -> str:
         total = len(self.confirmed) + len(self.silent)
-        return f"{len(self.confirmed)} of {total} nodes confirmed, {self.ended:,} sessions ended"
+        sessions = "session" if self.ended == 1 else "sessions"
+        return f"{len(self.confirmed)} of {total} nodes confirmed, {self.ended:,} {sessions} ended"
 
 
 class Control:
@@ -64,12 +67,12 @@ class Control:
 
     async def read(self, after: Version, up_to: Version) -> list[ControlEntry]:
         """Return the entries with after < version <= up_to, in order."""
-        rows: Any = await self._store.redis.xrange(schema.LOG, min=f"({after}-0", max=f"{up_to}-0")
-        return [_entry_of(identifier, fields) for identifier, fields in rows]
+        rows: list[Any] = await self._store.hot.ask(("XRANGE", schema.LOG, f"({after}-0", f"{up_to}-0"))
+        return [_entry_of(*row) for row in rows]
 
     async def versions(self) -> tuple[Version, Version]:
         """Return ``(committed, reserved)``: what nodes may apply, and the last version that was written."""
-        committed, reserved = await self._store.redis.hmget(schema.VERSION, ["committed", "reserved"])
+        committed, reserved = await self._store.hot.ask(("HMGET", schema.VERSION, "committed", "reserved"))
         return Version(int(committed or 0)), Version(int(reserved or 0))
 
     async def write(self, entry: ControlEntry, above: Version = Version(0)) -> ControlEntry:
@@ -80,7 +83,7 @@ class Control:
         arguments = [entry.entry, int(above)]
         for name in ("kind", "project", "subject", "why", "at"):
             arguments += [name, str(getattr(entry, name))]
-        version = await _LOG_ENTRY.run(self._store.redis, [schema.VERSION, schema.LOG], arguments)
+        version = await self._store.hot.ask(_LOG_ENTRY, [schema.VERSION, schema.LOG], arguments)
         return replace(entry, version=Version(int(version)))
 
     async def finish(self, entry: ControlEntry) -> None:
@@ -89,26 +92,22 @@ class Control:
         After this returns, no write that was judged before it takes effect. Raises StoreUnavailable when a replica
         did not acknowledge, Conflict when the store has lost the entry. Repeating is harmless.
         """
-        async with self._store.redis.client() as connection:
-            await _wait(connection)
-            await _COMMIT.run(
-                connection,
-                [schema.VERSION, schema.LOG],
-                [int(entry.version), entry.entry, schema.DOORBELL, self._store.publish_verb],
-            )
-            if raises_fences(entry.kind):
-                await self._require(entry)
-                await self.raise_fences(entry.version, range(schema.PARTITIONS))
-                await _wait(connection)
+        await self._wait()
+        await self._store.hot.ask(
+            _COMMIT,
+            [schema.VERSION, schema.LOG],
+            [int(entry.version), entry.entry, schema.DOORBELL, self._store.publish_verb],
+        )
+        if raises_fences(entry.kind):
             await self._require(entry)
+            await self.raise_fences(entry.version, range(schema.PARTITIONS))
+            await self._wait()
+        await self._require(entry)
 
     async def raise_fences(self, version: Version, partitions: Iterable[int]) -> None:
         """Raise these partitions' fences to ``version``, all in one write."""
-        await _FENCE.load(self._store.redis)
-        async with self._store.redis.pipeline(transaction=False) as pipeline:
-            for partition in partitions:
-                pipeline.evalsha(_FENCE.sha, 1, schema.fence(partition), int(version))
-            await pipeline.execute()
+        hot = self._store.hot
+        await asyncio.gather(*(hot.ask(_FENCE, [schema.fence(one)], [int(version)]) for one in partitions))
 
     async def barrier(
         self,
@@ -147,35 +146,41 @@ class Control:
         ttl_ms: int = MARK_TTL_MS,
     ) -> None:
         """Withdraw trust in a person (or one session) in each partition that holds conversations of theirs."""
-        async with self._store.redis.client() as connection:
-            for partition in sorted(set(partitions)):
-                await _WITHDRAW.run(connection, [schema.withdrawn(partition, project, user)], [field, value, ttl_ms])
-            await _wait(connection)
+        keys = [schema.withdrawn(partition, project, user) for partition in sorted(set(partitions))]
+        await asyncio.gather(*(self._store.hot.ask(_WITHDRAW, [key], [field, value, ttl_ms]) for key in keys))
+        await self._wait()
 
     async def unmark_person(self, project: ProjectId, user: UserId, partitions: Sequence[int], field: str) -> None:
         """Take a mark back (unblocking)."""
         for partition in sorted(set(partitions)):
-            await self._store.redis.hdel(schema.withdrawn(partition, project, user), field)
+            await self._store.hot.ask("HDEL", [schema.withdrawn(partition, project, user)], [field])
+
+    async def _wait(self) -> None:
+        """Return when every attached replica has everything that was written before this call.
+
+        Raises StoreUnavailable. Everything else here goes over the shared connection: whoever floods us with sign-outs
+        must not take the pool's connections away from the lease.
+        """
+        info: bytes = await self._store.hot.ask(("INFO", "replication"))
+        found = _REPLICAS.search(info)
+        replicas = int(found[1]) if found else 0
+        if not replicas:
+            return
+        async with self._store.redis.client() as connection:
+            # WAIT speaks of its own connection's last write; what must be waited for went another way: write behind it.
+            await connection.hset(schema.VERSION, "waited", secrets.token_hex(4))
+            redis: Any = connection
+            if int(await redis.wait(replicas, _WAIT_MS)) < replicas:
+                raise StoreUnavailable("a replica did not acknowledge in time; repeating the command is harmless")
 
     async def _require(self, entry: ControlEntry) -> None:
-        rows: Any = await self._store.redis.xrange(schema.LOG, min=f"{entry.version}-0", max=f"{entry.version}-0")
-        if not rows or _entry_of(*rows[0]).entry != entry.entry:
+        rows = await self.read(Version(entry.version - 1), entry.version)
+        if not rows or rows[-1].entry != entry.entry:
             raise Conflict(f"the store has lost control-log entry {entry.version}; repeat the command")
 
 
-async def _wait(connection: Any) -> None:
-    """Return when every attached replica has everything that was written before this call. Raises StoreUnavailable."""
-    # WAIT speaks of its own connection's last write, and what must be waited for may have gone another way (a pipeline
-    # takes a connection of its own): make a write behind it.
-    await connection.hset(schema.VERSION, "waited", secrets.token_hex(4))
-    replication = await connection.info("replication")
-    replicas = int(replication.get("connected_slaves", 0))
-    if replicas and int(await connection.wait(replicas, _WAIT_MS)) < replicas:
-        raise StoreUnavailable("a replica did not acknowledge in time; repeating the command is harmless")
-
-
-def _entry_of(identifier: bytes, fields: dict[bytes, bytes]) -> ControlEntry:
-    values = {key.decode(): value.decode() for key, value in fields.items()}
+def _entry_of(identifier: bytes, fields: list[bytes]) -> ControlEntry:
+    values = {key.decode(): value.decode() for key, value in zip(fields[::2], fields[1::2], strict=True)}
     kind: Any = values["kind"]
     return ControlEntry(
         entry=values["entry"],

@@ -75,8 +75,7 @@ class Nodes:
 
     async def live(self) -> tuple[tuple[Lease, ...], UnixMs]:
         """Return every known lease and the store's time, against which ``until`` counts."""
-        nodes: Any = await self._store.redis.hgetall(schema.NODES)
-        flat = [part for pair in nodes.items() for part in pair]
+        flat: list[bytes] = await self._store.hot.ask("HGETALL", [schema.NODES])
         return _leases(flat), await self._store.now()
 
 

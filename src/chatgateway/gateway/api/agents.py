@@ -16,6 +16,7 @@ from starlette.responses import Response
 from chatgateway.core.project import AgentRecord
 from chatgateway.errors import Forbidden, NotFound, PeerError, SessionUnknown, StoreError
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
+from chatgateway.gateway.doors import block
 from chatgateway.gateway.parts import Parts
 from chatgateway.log import log
 from chatgateway.store.agents import ConsoleSession
@@ -40,7 +41,8 @@ async def login(request: Request) -> Response:
     try:
         _require_own_page(request, parts)
         wanted = await read(request, Login)
-        address = request.client.host if request.client else ""
+        # An IPv6 subscriber has a whole /64 of addresses to try from.
+        address = block(request.client.host) if request.client else ""
         if wanted.link:
             agent = await parts.agents.redeem_link(wanted.link)
         else:

@@ -23,8 +23,10 @@ async def ready(request: Request) -> Response:
     faults: list[str] = []
     if parts.doors.draining:
         faults.append("draining")
-    if not parts.node.may_act:
+    if not parts.node.lease_left_s:
         faults.append("no lease: the store does not answer, or lacks withdrawn trust")
+    elif parts.node.refusal:
+        faults.append(parts.node.refusal)
     if parts.probe_age_ms() > PROBE_MAX_MS:
         faults.append("deaf: own publications do not arrive")
     body = {
