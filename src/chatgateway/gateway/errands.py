@@ -92,6 +92,9 @@ class Errands:
         if acting is None:
             done(StoreUnavailable("the session has ended"))
             return
+        if not self._parts.node.may_act:
+            done(StoreUnavailable("this node has no lease"))
+            return
 
         def answered(reply: Any) -> None:
             if isinstance(reply, Stale) and tries:
