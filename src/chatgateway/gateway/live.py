@@ -8,6 +8,8 @@ import binascii
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
+from chatgateway.close_codes import CloseCode
+from chatgateway.core import effects as fx
 from chatgateway.gateway.connection import Caller, Connection
 from chatgateway.gateway.parts import Parts
 from chatgateway.gateway.websocket import LIVE_EXTENSION, LiveSocket
@@ -26,13 +28,18 @@ async def live_endpoint(websocket: WebSocket) -> None:
         await websocket.send_denial_response(PlainTextResponse(refused, status_code=503, headers={"Retry-After": "2"}))
         return
     offered: list[str] = websocket.scope.get("subprotocols", [])
-    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    versions = [name for name in offered if not name.startswith(BEARER_SUBPROTOCOL)]
+    is_known = not versions or SUBPROTOCOL in versions
+    # A browser takes no answer but one that it offered; who offers only what we do not speak is told so afterwards.
+    await websocket.accept(subprotocol=(SUBPROTOCOL if is_known else versions[0]) if versions else None)
     socket: LiveSocket = websocket.scope["extensions"][LIVE_EXTENSION]
     caller = Caller(origin=websocket.headers.get("origin"), address=address, bearer=_bearer(offered))
     connection = Connection(parts, socket, caller)
     connection.opened()
     # Handed over first: until then a socket can be told nothing, not even why it must go.
     socket.hand_over(connection)
+    if not is_known:
+        connection.hear(fx.Ended(CloseCode.VERSION))
     if not connection.closed:
         parts.doors.entered(connection)
 
