@@ -8,6 +8,7 @@ session was judged; a higher fence answers Stale, a person's mark answers Withdr
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,8 @@ Side = Literal["visitor", "agent", "node"]
 Act = Literal["text", "begin", "signed_in", "assigned", "resolved", "reopened"]
 What = Literal["tail", "after", "before", "head"]
 Done = Callable[[Any], None]
+
+_CONVERSATION = re.compile("cnv_[0-9a-f]{22}")
 
 
 class Acting(NamedTuple):
@@ -100,7 +103,7 @@ def agent_channel(conversation: ConversationId) -> str:
 
 def require_conversation(text: str) -> ConversationId:
     """Return ``text`` as an id. Raises ConversationUnknown for what cannot be one."""
-    if len(text) != 26 or any(char not in "0123456789abcdef" for char in text[4:]) or not text.startswith("cnv_"):
+    if not _CONVERSATION.fullmatch(text):
         raise ConversationUnknown
     return ConversationId(text)
 
