@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -62,10 +62,17 @@ class Client:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def connect(cls, gateway: Gateway, *, origin: str | None = SHOP, address: str | None = None) -> Client:
+    async def connect(
+        cls,
+        gateway: Gateway,
+        *,
+        origin: str | None = SHOP,
+        address: str | None = None,
+        protocols: Sequence[str] = (f.SUBPROTOCOL,),
+    ) -> Client:
         """Open a socket and say nothing yet. ``address`` is the loopback address to come from."""
         socket = await connect(
-            gateway.url.replace("http", "ws") + "/v1/ws", subprotocols=[f.SUBPROTOCOL], origin=origin, proxy=None,  # type: ignore[arg-type]
+            gateway.url.replace("http", "ws") + "/v1/ws", subprotocols=list(protocols), origin=origin, proxy=None,  # type: ignore[arg-type]
             compression=None, ping_interval=None, open_timeout=PATIENCE_S, close_timeout=5,
             local_addr=(address, 0) if address else None,
         )  # fmt: skip

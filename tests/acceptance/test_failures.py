@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import fcntl
 import json
 import os
@@ -130,6 +131,21 @@ class TestOnTheSocket:
                 error = await visitor.want(f.Error)
                 assert (error.code, error.retry) == ("malformed", "no")
             await visitor.start("still here")
+
+    async def test_a_version_of_the_protocol_that_is_not_spoken_here_is_named_as_the_mistake(
+        self, house: House
+    ) -> None:
+        client = await Client.connect(house.gateways[0], protocols=["chatgateway.v9.json"])
+        goodbye, code = await client.ended()
+        assert goodbye is not None
+        assert (code, goodbye.reason, goodbye.retry) == (4415, "version", "no")
+
+    async def test_a_token_in_the_sub_protocol_signs_in_like_one_in_hello(self, house: House) -> None:
+        site = await house.operator.site("Edge")
+        bearer = base64.urlsafe_b64encode(site.token("ada").encode()).decode().rstrip("=")
+        client = await Client.connect(house.gateways[0], protocols=["chatgateway.v1.json", f"bearer.{bearer}"])
+        async with client:
+            assert (await client.hello(app=site.app)).identity == "signed"
 
     async def test_a_token_of_2_mb_is_too_big_for_both_doors(self, house: House) -> None:
         site = await house.operator.site("Huge")

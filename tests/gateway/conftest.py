@@ -1,15 +1,18 @@
-"""The wire under test, started once for each loop."""
+"""The wire under test, started once for each loop; and all that is behind it, without a wire."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
+from tests.gateway.indoors import Indoors, founded
 from tests.gateway.wiring import WireServer
 
 from chatgateway.gateway.wire import Wire
+from chatgateway.store.client import Store
 
 LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
 
@@ -52,3 +55,10 @@ def wired(loop_name: str, shared_wires: dict[str, WireServer]) -> Iterator[WireS
         server = shared_wires[loop_name] = WireServer(LOOPS[loop_name], Wire())
     yield server
     server.forget()
+
+
+@pytest.fixture
+async def indoors(store: Store, tmp_path: Path) -> AsyncIterator[Indoors]:
+    """One project, one app, two keys, one agent, one node; no wire."""
+    async with founded(store, tmp_path) as opened:
+        yield opened
