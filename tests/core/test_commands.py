@@ -8,7 +8,15 @@ from chatgateway.core import effects as fx
 from chatgateway.core.commands import FOLLOWED_MAX, Commands, refusal
 from chatgateway.core.conversation import new_conversation_id, new_ref
 from chatgateway.core.identity import Agent, Anonymous, Identity
-from chatgateway.errors import Forbidden, FrameRejected, OutcomeUnknown, PeerError, StoreUnavailable, TooBig
+from chatgateway.errors import (
+    DurabilityTimeout,
+    Forbidden,
+    FrameRejected,
+    OutcomeUnknown,
+    PeerError,
+    StoreUnavailable,
+    TooBig,
+)
 from chatgateway.protocol import frames as f
 from chatgateway.types import AgentId, Position, ProjectId, UnixMs, UserId
 
@@ -206,6 +214,8 @@ class TestAsking:
     [
         (PeerError("no", retry=7), "rejected", 7),
         (StoreUnavailable("redis://secret@host"), "store_unavailable", 1_000),
+        # It may be stored: the same ref finds out.
+        (DurabilityTimeout("a secret replica"), "durability_timeout", 1_000),
         (ValueError("a password"), "internal", "no"),
     ],
 )

@@ -234,6 +234,17 @@ class TestLimits:
         assert (effect.frame.ref, effect.frame.retry) == ("3", 100)
         assert errors(say(session, f.Leave(ref="4", conversation=CNV), after(100))) == []
 
+    def test_on_heartbeats_end_a_flood_of_them(self) -> None:
+        session = opened()
+        for _ in range(RULES.commands_burst + REFUSALS_MAX):
+            assert say(session, f.Heartbeat()) == []
+        assert ended(say(session, f.Heartbeat())) is CloseCode.ABUSIVE
+
+    def test_forgive_whoever_slips_now_and_then_for_hours(self) -> None:
+        session = opened()
+        for slip in range(3 * REFUSALS_MAX):
+            assert errors(session.handle(fx.Misspoken(Malformed()), after(slip * 60_000))) == ["malformed"]
+
     def test_end_whoever_never_heeds_them(self) -> None:
         session = opened()
         for _ in range(REFUSALS_MAX):

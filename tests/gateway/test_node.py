@@ -326,6 +326,27 @@ class TestLease:
         one.node.ring_doorbell()
         await gone.wait()
 
+    async def test_of_a_store_that_stands_still_ends_everybody_ten_seconds_after_the_last_one(
+        self, world: World, clock: Clock
+    ) -> None:
+        """Nothing fails: the renewal just hangs. What counts is when the last one was answered."""
+        one = await world.node()
+        gone, asked = asyncio.Event(), asyncio.Event()
+        one.node.on_cut_off = gone.set
+
+        async def silent(*_: Any) -> Renewal:
+            asked.set()
+            clock.at += 0.2
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+        one.line.renew = silent
+        clock.at += 9.9
+        one.node.ring_doorbell()
+        await asked.wait()
+        assert not gone.is_set()
+        await gone.wait()
+        del one.line.renew
+
     async def test_is_given_back_at_the_end(self, world: World) -> None:
         one = await world.node()
         assert len((await Nodes(world.store).live())[0]) == 1
@@ -453,6 +474,33 @@ class TestRewoundStore:
         assert one.node.trust.applied == again.version
         assert await world.fences() == {again.version}
         assert [each.entry for each in world.reasserted] == [entry.entry]
+
+    async def test_is_repaired_whole_although_the_repair_was_interrupted(self, world: World) -> None:
+        """What was restored with the store is put right before the entry counts as being there."""
+        one = await world.node()
+        await caught_up(one, await world.withdraw())
+        tried: list[ControlEntry] = []
+        reassert = one.node._reassert
+
+        async def fails_once(again: ControlEntry) -> None:
+            tried.append(again)
+            if len(tried) == 1:
+                raise StoreUnavailable("away")
+            await reassert(again)
+
+        one.node._reassert = fails_once
+        await world.store.redis.delete(schema.LOG, schema.VERSION)
+        back = asyncio.Event()
+        one.node.on_lease = back.set
+        one.line.asked = asyncio.Queue()
+        one.node.ring_doorbell()
+        await one.line.asked.get()
+        while not tried:
+            await asyncio.sleep(0)
+        one.node.ring_doorbell()
+        await back.wait()
+        assert len({entry.entry for entry in tried}) == len(world.reasserted) == 1
+        assert len(await world.control.read(Version(0), Version(99))) == 1
 
     async def test_restored_from_an_older_copy_gets_back_what_came_after_it_and_keeps_what_it_had(
         self, world: World

@@ -98,6 +98,15 @@ class TestMark:
         roster.leave(one, on)
         assert roster.join(one, on).withdrawn is CloseCode.KEY_REVOKED
 
+    def test_is_seen_by_who_left_and_still_looks_at_the_group(self, roster: Roster) -> None:
+        """Whoever signs out has left already, and is handed nothing more once the key dies."""
+        on = grounds("s1", "u1", "k1")
+        one = join(roster, on)
+        group = roster.join(one, on)
+        roster.leave(one, on)
+        roster.mark_key(PROJECT, KeyId("k1"), CloseCode.KEY_REVOKED)
+        assert group.withdrawn is CloseCode.KEY_REVOKED
+
     def test_of_one_projects_key_is_not_anothers(self, roster: Roster) -> None:
         roster.mark_key(OTHER, KeyId("k1"), CloseCode.KEY_REVOKED)
         on = grounds("s1", "u1", "k1")

@@ -94,6 +94,21 @@ class TestBind:
             await bind(sessions)
         await bind(sessions, SessionId("ses_2"))
 
+    async def test_of_a_row_that_was_bound_already_only_looks(self, store: Store, sessions: Sessions) -> None:
+        """An exchange over HTTP must neither hide the session's socket nor bring back what it read a while ago."""
+        await bind(sessions)
+        held = await sessions.get(PROJECT, USER, SESSION)
+        assert held is not None
+        known = msgspec.structs.replace(held, bound_at=held.bound_at - 5, kid="key_0")
+        assert await sessions.bind(SESSION, known, Version(0), await store.now()) == known
+        assert await sessions.get(PROJECT, USER, SESSION) == held
+        await store.redis.set(schema.fence(PARTITION), 5)
+        with pytest.raises(Stale):
+            await sessions.bind(SESSION, known, Version(4), await store.now())
+        await Control(store).mark_person(PROJECT, USER, [PARTITION], SESSION, "session_signed_out")
+        with pytest.raises(Withdrawn):
+            await sessions.bind(SESSION, known, Version(5), await store.now())
+
     async def test_drops_rows_of_more_than_90_days_and_no_others(self, store: Store, sessions: Sessions) -> None:
         now = await store.now()
         for name, age in (("ses_old", KEPT_MS + 60_000), ("ses_kept", KEPT_MS - 60_000)):

@@ -90,6 +90,18 @@ def test_what_could_not_be_synced_is_written_again_by_the_next_save(
     assert Watermark(path, "sto_1").load() == [entry(1)]
 
 
+def test_what_a_full_disk_took_only_half_of_is_an_error_and_written_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, write = Watermark(path, "sto_1"), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: write(file, data[: len(data) - 10]))
+        with pytest.raises(OSError, match="No space"):
+            mark.save([entry(1), entry(2)])
+    mark.save([entry(1), entry(2)])
+    assert Watermark(path, "sto_1").load() == [entry(1), entry(2)]
+
+
 def test_saving_adds_a_line_and_never_writes_what_is_there_again(path: Path) -> None:
     mark = Watermark(path, "sto_1")
     mark.save([entry(1)])

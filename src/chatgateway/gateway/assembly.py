@@ -121,11 +121,15 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
         parts.fanout.restored(channels)
         parts.desk.restored()
 
+    def on_lease() -> None:
+        parts.fanout.suspect_all()
+        parts.desk.restored()
+
     subscriber.on_restored = restored
     node = parts.node
     node.active_agents = parts.desk.active_agents
     node.on_presence = parts.desk.presence_changed
-    node.on_lease = parts.fanout.suspect_all
+    node.on_lease = on_lease
     node.on_cut_off = lambda: parts.errands.spawn(end_all(parts, CloseCode.LEASE_LOST))
     await subscriber.subscribe(schema.DOORBELL, node.ring_doorbell)
     parts.probe_age_ms = lambda: subscriber.probe_age_ms

@@ -96,6 +96,8 @@ class Desk:
         identity, project = connection.session.identity, ProjectId(inbox.project)
         if not isinstance(identity, Agent) or project not in identity.projects:
             raise Forbidden("You do not answer for this project.")
+        if connection.closed:
+            return  # gone in the very tick in which it asked: nobody would take it out of the watch
         await self._watch(connection, project)
         before = UnixMs(inbox.before) if inbox.before is not None else None
         names, more = await self._parts.inbox.page(project, inbox.view, before, inbox.limit, identity.agent)
@@ -178,6 +180,8 @@ class Desk:
         except StoreError as error:
             log.warning("inbox.unread", project=project, detail=str(error))
             return
+        if not self._parts.node.may_act:
+            return  # it ended while the store was asked; with the next one agents read their lists again
         event = Event(codec.encode(f.InboxPage(project=project, rows=rows)))
         for follower in list(watch.followers):
             follower.deliver(event)

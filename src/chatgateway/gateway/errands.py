@@ -350,6 +350,10 @@ class Errands:
 
     def row_closed(self, session: SessionId, row: SessionRow, code: int) -> None:
         """A session is nobody's any more: its socket is gone, or became another session."""
+        for other in self._parts.roster.of_session(session):
+            # Whoever stays goes on with the account that was bound last; with an older one it could note nothing.
+            if other.row is not None and other.row.bound_at < row.bound_at:
+                other.row = row
         if not self._closed:
             self._parts.wheel.schedule(CLOSED_BATCH_MS, self.flush_closed)
         self._closed.append((session, row, code))

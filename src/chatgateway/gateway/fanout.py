@@ -89,6 +89,8 @@ class Fanout:
                 cursor = self._show(connection, conversation, page, cursor)
                 if not (page.status == "gapless" and page.more) and hub.admit(connection, cursor):
                     break
+            if isinstance(connection.session.identity, Agent):
+                await self._hear_agents(conversation, hub)
         except BaseException:
             if connection.wanted.get(conversation) is order:
                 del connection.wanted[conversation]
@@ -98,7 +100,6 @@ class Fanout:
             hub.joining -= 1
             self.close_if_idle(hub)
         if isinstance(connection.session.identity, Agent):
-            await self._hear_agents(conversation, hub)
             self._parts.conversations.notes(conversation, lambda notes: hub.show_notes([connection], notes))
         elif not connection.closed:
             self._parts.desk.visitor_came(connection, conversation)

@@ -130,12 +130,11 @@ class Hub:
 
     def on_agents_event(self, payload: bytes) -> None:
         """A publication on the agents' channel of the conversation: a note, an identity, a presence."""
-        if self._fanout.may_deliver:
-            self.show_notes(list(self.members), [payload])
+        self.show_notes(list(self.members), [payload])
 
     def show_notes(self, members: list[Connection], notes: list[bytes] | Exception) -> None:
         """Hand to the agents among ``members`` what only agents see. Clients know a note by its seq."""
-        if isinstance(notes, Exception):
+        if isinstance(notes, Exception) or not self._fanout.may_deliver:
             return
         for event in [Event(note) for note in notes]:
             for member in members:

@@ -340,7 +340,8 @@ class Node:
 
     async def _restore(self, renewal: Renewal) -> None:
         """Write again what this node knows and the store lacks, compared by id, under versions above all seen."""
-        present = await self._control.read(Version(0), renewal.reserved)
+        # What is not committed was being written again when we were interrupted: begin with it once more.
+        present = await self._control.read(Version(0), renewal.committed)
         ids = {entry.entry for entry in present}
         missing = sorted(
             (entry for entry in self._known.values() if entry.entry not in ids), key=lambda one: one.version
@@ -352,8 +353,8 @@ class Node:
             )
         for entry in missing:
             written = await self._control.write(entry, Version(above))
-            await self._control.finish(written)
             await self._reassert(written)
+            await self._control.finish(written)
             above = written.version
         committed, _ = await self._control.versions()
         entries = await self._control.read(Version(0), committed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakValueDictionary
 
 from chatgateway.close_codes import CloseCode
 from chatgateway.core.rotation import ControlEntry, Grounds
@@ -24,7 +25,7 @@ _Key = TypeVar("_Key")
 class Group:
     """The connections that rest on one key. ``withdrawn`` is the mark."""
 
-    __slots__ = ("members", "withdrawn")
+    __slots__ = ("__weakref__", "members", "withdrawn")
 
     def __init__(self) -> None:
         self.members: set[Connection] = set()
@@ -41,6 +42,8 @@ class Roster:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self._keys: dict[tuple[ProjectId, KeyId], Group] = {}
+        self._groups: WeakValueDictionary[tuple[ProjectId, KeyId], Group] = WeakValueDictionary()
+        """Every group that anybody still looks at. Who left one while signing out does, and must see its mark."""
         self._people: defaultdict[tuple[ProjectId, UserId], set[Connection]] = defaultdict(set)
         self._agents: defaultdict[AgentId, set[Connection]] = defaultdict(set)
         self._sessions: defaultdict[SessionId, set[Connection]] = defaultdict(set)
@@ -59,7 +62,7 @@ class Roster:
         self._projects[grounds.project].add(connection)
         if grounds.kid is None:
             return NOBODYS
-        group = self._keys.setdefault((grounds.project, grounds.kid), Group())
+        group = self._keys[grounds.project, grounds.kid] = self._group(grounds.project, grounds.kid)
         group.members.add(connection)
         return group
 
@@ -80,8 +83,14 @@ class Roster:
 
     def mark_key(self, project: ProjectId, kid: KeyId, code: CloseCode) -> Group:
         """Withdraw trust in a key: from now on nothing is handed to its group. The group, marked, stays known."""
-        group = self._keys.setdefault((project, kid), Group())
+        group = self._keys[project, kid] = self._group(project, kid)
         group.withdrawn = code
+        return group
+
+    def _group(self, project: ProjectId, kid: KeyId) -> Group:
+        group = self._groups.get((project, kid))
+        if group is None:
+            group = self._groups[project, kid] = Group()
         return group
 
     def concerned(self, entry: ControlEntry) -> set[Connection]:
@@ -102,6 +111,9 @@ class Roster:
     def holds(self, session: SessionId) -> bool:
         """Is there still a connection of this session here?"""
         return bool(self._sessions.get(session))
+
+    def of_session(self, session: SessionId) -> set[Connection]:
+        return set(self._sessions.get(session, ()))
 
     def of_person(self, project: ProjectId, user: UserId) -> set[Connection]:
         return set(self._people.get((project, user), ()))

@@ -330,11 +330,11 @@ class SignIn:
 
     def _row_for(self, caller: Caller, row: SessionRow) -> SessionRow:
         if not caller.live and row.bound_at:
-            # An exchange over HTTP must not hide the socket that the session has elsewhere.
+            # An exchange over HTTP only looks: it must not hide the socket that the session has elsewhere.
             return row
         node = self._parts.node.id if caller.live else NodeId("")
         return msgspec.structs.replace(
-            here(row, node), origin=caller.origin or "", address_block=address_block(caller.address),
+            here(row, node), bound_at=0, origin=caller.origin or "", address_block=address_block(caller.address),
             page=caller.page, facts=caller.facts, client=caller.client, can_refresh=caller.can_refresh,
         )  # fmt: skip
 

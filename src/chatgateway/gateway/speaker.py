@@ -20,7 +20,7 @@ from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Held, Join
 from chatgateway.log import log
 from chatgateway.store import schema
 from chatgateway.store.control import MARK_TTL_MS
-from chatgateway.types import AppId, ProjectId, UnixMs, UserId
+from chatgateway.types import AppId, Policy, ProjectId, UnixMs, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
@@ -109,7 +109,11 @@ class Speaker:
             raise PeerError("Agents sign out through the console.")
         project, user, session = connection.session.project, identity.user, connection.session_id
         now, group = await parts.store.now(), connection.group
-        policy = await parts.sign_in.policy_of(connection.caller)
+        try:
+            policy: Policy = await parts.sign_in.policy_of(connection.caller)
+        except PeerError:
+            # The app or its list of origins changed: nobody comes in here any more, but everybody may go.
+            policy = "signed"
         # We leave first: the entry that we are about to write ends every socket that rests on this session. Until that
         # is done, nothing is handed out that the key which vouched so far would not allow.
         fresh = parts.sign_in.stranger_after(connection.caller, project, now, policy, self._join(connection))
@@ -121,11 +125,16 @@ class Speaker:
         elif everywhere:
             await self._withdraw_person(project, user, now)
         else:
-            # The browser's other tabs, which signed in from the same anonymous visitor, go with this one.
-            tabs = {one for one, row in rows.items() if browser and row.earlier == browser and not row.closed_at}
+            # The browser's other tabs, which signed in from the same anonymous visitor, go with this one: those that
+            # are open, and those whose session token is good for being opened again.
+            same = {one: row for one, row in rows.items() if browser and row.earlier == browser}
+            tabs = {one for one, row in same.items() if row.node or row.expires_at > now}
+            partitions = list(await parts.sessions.partitions(project, user))
             for one in {session, *tabs}:
-                partitions = await parts.sessions.partitions(project, user)
-                await parts.control.mark_person(project, user, list(partitions), one, "session_signed_out")
+                await parts.control.mark_person(project, user, partitions, one, "session_signed_out")
+            # Marked, none of them is bound any more; nodes are told of those that have a socket.
+            bound = {one for one, row in (await parts.sessions.of_person(project, user)).items() if row.node}
+            for one in {session} | tabs & bound:
                 await self._tell_nodes(parts.control.entry("session", project, one, "session_signed_out", now))
         for earlier in {row.earlier for row in rows.values() if row.earlier} if everywhere else {browser} - {""}:
             await self._bury(project, UserId(earlier), now, MARK_TTL_MS)
@@ -200,3 +209,6 @@ class Speaker:
         connection.row = await self._parts.sign_in.bind_row(
             connection.grounds, connection.caller, AppId(connection.caller.app), identity.expires_at
         )
+        if connection.closed:
+            # It left while we were writing, and had no row then that could have been closed.
+            self._parts.errands.row_closed(connection.session_id, connection.row, NOBODY_LEFT)

@@ -47,6 +47,11 @@ class ConsoleSession:
     agent: AgentRecord
     created_at: UnixMs
 
+    @property
+    def sockets(self) -> SessionId:
+        """The one session of all its sockets."""
+        return _socket_session(self.cookie)
+
 
 class AgentChanged(NamedTuple):
     agent: AgentRecord
@@ -183,10 +188,9 @@ class Agents:
         agent = await self._holder(held)
         return None if agent is None else ConsoleSession(cookie, held.csrf, agent, held.created_at)
 
-    async def close_session(self, cookie: str) -> SessionId:
-        """End a console session, and return the session of its sockets, whose trust must be withdrawn too."""
+    async def close_session(self, cookie: str) -> None:
+        """End a console session. Trust in its sockets' session must be withdrawn before."""
         await self._store.hot.ask("DEL", [schema.console_session(_digest(cookie))], [])
-        return _socket_session(cookie)
 
     async def issue_ticket(self, agent: AgentRecord, cookie: str = "") -> str:
         """Return ``cgt_…`` for the first frame of a socket: 30 seconds, one use.

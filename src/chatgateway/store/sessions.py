@@ -59,11 +59,13 @@ class Sessions:
     async def bind(self, session: SessionId, row: SessionRow, version: Version, now: UnixMs) -> SessionRow:
         """Record that ``session`` is live and return its row with the store's instants in it.
 
-        ``version`` is the one that verified the token. Raises Stale, Withdrawn, StoreUnavailable.
+        ``version`` is the one that verified the token. A row that says when it was bound is only looked at: nothing is
+        written, and it is returned as it is. Raises Stale, Withdrawn, StoreUnavailable.
         """
         project, user = ProjectId(row.project), UserId(row.user)
         partition = schema.partition_of_user(project, user)
         blank = msgspec.structs.replace(row, bound_at=0, signed_at=0)
+        account = b"" if row.bound_at else msgspec.json.encode(blank)[1:]
         bound_at, signed_at = await self._store.hot.ask(
             _BIND,
             [
@@ -72,8 +74,10 @@ class Sessions:
                 schema.withdrawn(partition, project, user),
                 schema.person(project, user, "xs"),
             ],
-            [int(version), session, row.signed_at, msgspec.json.encode(blank)[1:], now - KEPT_MS],
+            [int(version), session, row.signed_at, account, now - KEPT_MS],
         )
+        if row.bound_at:
+            return row
         return msgspec.structs.replace(row, bound_at=int(bound_at), signed_at=int(signed_at))
 
     async def get(self, project: ProjectId, user: UserId, session: SessionId) -> SessionRow | None:

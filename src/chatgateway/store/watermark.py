@@ -7,6 +7,7 @@ ever added, so several processes may write and none unlearns what another knew.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterable
@@ -71,7 +72,9 @@ class Watermark:
             # One writer at a time, so that a line which a dying process left half can be told from one being written.
             fcntl.flock(file, fcntl.LOCK_EX)
             os.ftruncate(file, _whole(file))
-            os.write(file, lines)
+            if os.write(file, lines) < len(lines):
+                # The next save cuts the half line; what was written whole before it is harmless twice.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             os.fsync(file)
         finally:
             os.close(file)

@@ -86,12 +86,13 @@ async def logout(request: Request) -> Response:
     parts: Parts = parts_of(request)
     try:
         session = await _session(request, parts, changing=True)
-        socket_session = await parts.agents.close_session(session.cookie)
         entry = parts.control.entry(
-            "session", ProjectId(""), socket_session, "session_signed_out", await parts.store.now()
+            "session", ProjectId(""), session.sockets, "session_signed_out", await parts.store.now()
         )
         await parts.control.finish(await parts.control.write(entry))
         parts.node.ring_doorbell()
+        # Last: whoever is told that it failed can say it again.
+        await parts.agents.close_session(session.cookie)
     except (PeerError, StoreError) as error:
         return refuse(error)
     response = answer({})

@@ -82,10 +82,10 @@ end
 if version > fence then redis.call('SET', KEYS[4], ARGV[1]) end
 
 if act == 'signed_in' then
-  -- Each session that showed both credentials, this visitor's and the person's; the last 8 of them.
+  -- Each session that showed both credentials, this visitor's and the person's; the last 32 of them.
   holders = holders or ' '
   if not string.find(holders, ' ' .. session .. ' ', 1, true) then holders = holders .. session .. ' ' end
-  while select(2, string.gsub(holders, '%S+', '')) > 8 do holders = string.gsub(holders, '^ %S+', '', 1) end
+  while select(2, string.gsub(holders, '%S+', '')) > 32 do holders = string.gsub(holders, '^ %S+', '', 1) end
   redis.call('HSET', KEYS[1], 'holders', holders, 'pending', author)
   if pending then
     for _, pair in ipairs(fresh) do

@@ -4,7 +4,7 @@
 -- Never reads {ctl}: what is withdrawn there reaches this partition as its fence.
 --
 -- KEYS  1 fence (string)   2 the person's session rows (hash)   3 the person's marks (hash)   4 the rows by age (zset)
--- ARGV  1 version carried   2 session   3 signed_at (0: now)   4 row, JSON from its third field on
+-- ARGV  1 version carried   2 session   3 signed_at (0: now)   4 row, JSON from its third field on ("": only look)
 --       5 instant before which rows are dropped
 -- Returns {bound_at, signed_at}, or the error MISSING, STALE n, WITHDRAWN why
 local fence = redis.call('GET', KEYS[1])
@@ -19,6 +19,7 @@ if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
 if marks[1] and signed_at <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
 if tonumber(ARGV[1]) > tonumber(fence) then redis.call('SET', KEYS[1], ARGV[1]) end
+if ARGV[4] == '' then return {now, signed_at} end
 -- A few at a time: somebody with thousands of old rows must not hold everybody else up.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. ARGV[5], 'LIMIT', 0, 20)) do
   redis.call('HDEL', KEYS[2], old)
