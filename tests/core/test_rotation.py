@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from chatgateway.close_codes import CloseCode
-from chatgateway.core.rotation import ControlEntry, ControlKind, Grounds, Trust, concerns, ended, raises_fences
+from chatgateway.core.rotation import (
+    ControlEntry,
+    ControlKind,
+    Grounds,
+    Trust,
+    concerns,
+    ended,
+    raises_fences,
+    trust_gone,
+)
 from chatgateway.types import AgentId, KeyId, ProjectId, SessionId, UnixMs, UserId, Version
 
 SHOP, OTHER = ProjectId("prj_shop"), ProjectId("prj_other")
@@ -154,3 +163,17 @@ def test_only_what_reaches_beyond_one_person_raises_every_fence() -> None:
 
 def test_a_reason_of_a_later_version_still_ends() -> None:
     assert ended("moved_away") is CloseCode.USER_REVOKED
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (CloseCode.KEY_REVOKED, "key_revoked"),
+        (CloseCode.FORBIDDEN, "forbidden"),
+        (CloseCode.SIGNED_OUT, "signed_out"),
+        (CloseCode.APP_UNKNOWN, "app_unknown"),
+        (CloseCode.USER_REVOKED, "user_revoked"),
+    ],
+)
+def test_trust_that_is_gone_is_refused_with_the_code_that_says_why(code: CloseCode, said: str) -> None:
+    assert (trust_gone(code).code, trust_gone(code).close) == (said, code)

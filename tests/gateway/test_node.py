@@ -344,8 +344,11 @@ class TestLease:
         one.node.ring_doorbell()
         await asked.wait()
         assert not gone.is_set()
-        await gone.wait()
-        del one.line.renew
+        try:
+            async with asyncio.timeout(5):
+                await gone.wait()
+        finally:
+            del one.line.renew
 
     async def test_is_given_back_at_the_end(self, world: World) -> None:
         one = await world.node()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.store.talking import PARTITION, PROJECT, VISITOR, Talk
 
-from chatgateway.errors import Stale, Withdrawn
+from chatgateway.errors import Conflict, Stale, Withdrawn
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.control import Control
@@ -48,6 +48,22 @@ class TestBind:
         assert again == first - 500
         assert row is not None
         assert (row.signed_at, row.bound_at >= first) == (first - 500, True)
+
+    async def test_made_from_a_row_that_was_refreshed_since_by_another_key_changes_nothing(
+        self, sessions: Sessions
+    ) -> None:
+        now = await sessions._store.now()
+        read = await sessions.bind(SESSION, ROW, Version(0), now)
+        await asyncio.sleep(0.002)  # the store's clock counts in milliseconds
+        refreshed = await sessions.bind(SESSION, msgspec.structs.replace(ROW, kid="key_2"), Version(0), now)
+        with pytest.raises(Conflict):
+            await sessions.bind(SESSION, msgspec.structs.replace(read, bound_at=0), Version(0), now, read.bound_at)
+        assert await sessions.get(PROJECT, USER, SESSION) == refreshed
+        again = msgspec.structs.replace(refreshed, bound_at=0, page="/next")
+        await sessions.bind(SESSION, again, Version(0), now, refreshed.bound_at)
+        row = await sessions.get(PROJECT, USER, SESSION)
+        assert row is not None
+        assert (row.kid, row.page) == ("key_2", "/next")
 
     async def test_below_the_fence_is_stale_and_writes_nothing(self, store: Store, sessions: Sessions) -> None:
         await store.redis.set(schema.fence(PARTITION), 4)

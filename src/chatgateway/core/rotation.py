@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chatgateway.close_codes import CloseCode
+from chatgateway.errors import AppUnknown, Forbidden, KeyRevoked, PeerError, SignedOut, UserRevoked
 from chatgateway.types import AgentId, KeyId, ProjectId, SessionId, UnixMs, UserId, Version
 
 ControlKind = Literal["key", "agent", "person", "session", "project"]
@@ -157,3 +158,18 @@ def concerns(entry: ControlEntry, grounds: Grounds) -> bool:
 
 def raises_fences(kind: ControlKind) -> bool:
     return kind in ("key", "agent", "project")
+
+
+def trust_gone(code: CloseCode) -> PeerError:
+    """Return the refusal that says why trust is gone."""
+    match code:
+        case CloseCode.KEY_REVOKED:
+            return KeyRevoked()
+        case CloseCode.FORBIDDEN:
+            return Forbidden("This person was blocked.")
+        case CloseCode.SIGNED_OUT:
+            return SignedOut()
+        case CloseCode.APP_UNKNOWN:
+            return AppUnknown()
+        case _:
+            return UserRevoked()

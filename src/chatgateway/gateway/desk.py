@@ -121,10 +121,11 @@ class Desk:
             self._parts.identities.get(head.project, head.speaks),
             self._parts.sessions.latest(head.project, head.speaks),
         )
-        latest = rows[0] if rows else None
         live = self._parts.node.live_nodes
-        online = any(not row.closed_at and row.node in live for row in rows)
-        return card_of(head.speaks, person, latest, online)
+        here = [row for row in rows if not row.closed_at and row.node in live]
+        # Where they are now, before where an exchange over HTTP was asked for last.
+        latest = next(iter(here or rows), None)
+        return card_of(head.speaks, person, latest, online=bool(here))
 
     async def _watch(self, connection: Connection, project: ProjectId) -> None:
         watch = self._watches.setdefault(project, Watch())

@@ -8,6 +8,7 @@ would outlive its key in one of ten interleavings.
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from chatgateway.close_codes import CloseCode
 from chatgateway.core import credential as credentials
 from chatgateway.core import token as tokens
 from chatgateway.core.credential import Credential
@@ -24,12 +24,12 @@ from chatgateway.core.keyring import is_secret_like
 from chatgateway.core.origin import allowed
 from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import App
-from chatgateway.core.rotation import Grounds, ended
+from chatgateway.core.rotation import Grounds, ended, trust_gone
 from chatgateway.errors import (
     AppUnknown,
+    Conflict,
     Forbidden,
     IdentityChanged,
-    KeyRevoked,
     NotFound,
     OriginForbidden,
     PeerError,
@@ -37,7 +37,6 @@ from chatgateway.errors import (
     SignedOut,
     Stale,
     TokenRejected,
-    UserRevoked,
     Withdrawn,
 )
 from chatgateway.log import log
@@ -200,16 +199,22 @@ class SignIn:
 
     async def _resumed(self, caller: Caller, app: App, held: Credential, token: str, join: Join) -> Admitted:
         """A signed-in session comes back: its row must be there, and what it rests on must still be trusted."""
-        row = await self._parts.sessions.get(held.project, held.user, held.session)
-        if row is None:
+        for _ in range(ATTEMPTS):
+            row = await self._parts.sessions.get(held.project, held.user, held.session)
+            if row is None:
+                raise SessionUnknown
+            version, kid, read_at = self._parts.node.trust.applied, KeyId(row.kid), row.bound_at
+            grounds = Grounds(held.session, held.user, held.project, UnixMs(row.signed_at), kid=kid, judged=version)
+            join(grounds)
+            self._judge(grounds)
+            row = self._row_for(caller, row)
+            try:
+                row = await self._bind(held.session, row, version, functools.partial(self._judge, grounds), read_at)
+            except Conflict:
+                continue  # refreshed meanwhile, perhaps by another key: what was read must not be written back
+            break
+        else:
             raise SessionUnknown
-        node = self._parts.node
-        version = node.trust.applied
-        kid = KeyId(row.kid)
-        grounds = Grounds(held.session, held.user, held.project, UnixMs(row.signed_at), kid=kid, judged=version)
-        join(grounds)
-        self._judge(grounds)
-        row = await self._bind(held.session, self._row_for(caller, row), version, lambda: self._judge(grounds))
         self._judge(grounds)
         person = await self._parts.identities.get(held.project, held.user)
         identity = Authenticated(
@@ -349,15 +354,15 @@ class SignIn:
         return await self._bind(grounds.session, row, self._parts.node.trust.applied, lambda: self._judge(grounds))
 
     async def _bind(
-        self, session: SessionId, row: SessionRow, version: Version, judge: Callable[[], None] | None
+        self, session: SessionId, row: SessionRow, version: Version, judge: Callable[[], None] | None, read_at: int = 0
     ) -> SessionRow:
         """Bind, and where ``judge`` can judge again by itself, repeat after catching up."""
         partition = schema.partition_of_user(ProjectId(row.project), UserId(row.user))
         for _ in range(ATTEMPTS):
             try:
-                return await self._parts.sessions.bind(session, row, version, self._parts.node.now())
+                return await self._parts.sessions.bind(session, row, version, self._parts.node.now(), read_at)
             except Withdrawn as error:
-                raise withdrawn_error(ended(error.mark)) from error
+                raise trust_gone(ended(error.mark)) from error
             except Stale as stale:
                 if judge is None:
                     raise
@@ -369,22 +374,7 @@ class SignIn:
     def _judge(self, grounds: Grounds) -> None:
         code = self._parts.node.judge(grounds)
         if code is not None:
-            raise withdrawn_error(code)
-
-
-def withdrawn_error(code: CloseCode) -> PeerError:
-    """Return the refusal that says why trust is gone."""
-    match code:
-        case CloseCode.KEY_REVOKED:
-            return KeyRevoked()
-        case CloseCode.FORBIDDEN:
-            return Forbidden("This person was blocked.")
-        case CloseCode.SIGNED_OUT:
-            return SignedOut()
-        case CloseCode.APP_UNKNOWN:
-            return AppUnknown()
-        case _:
-            return UserRevoked()
+            raise trust_gone(code)
 
 
 def external(verified: tokens.Verified) -> Identifier:

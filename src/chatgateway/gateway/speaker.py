@@ -176,7 +176,8 @@ class Speaker:
                 parts.errands.row_closed(admitted.grounds.session, admitted.row, NOBODY_LEFT)
             return
         if connection.row is not None and connection.session_id != admitted.grounds.session:
-            # What it was until now is nobody's session any more.
+            # What it was until now is nobody's session any more, and its agents see it leave.
+            parts.desk.visitor_left(connection)
             parts.errands.row_closed(connection.session_id, connection.row, CloseCode.IDENTITY_CHANGED)
         connection.rest_on(admitted.grounds)
         connection.row = admitted.row

@@ -56,11 +56,14 @@ class Sessions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def bind(self, session: SessionId, row: SessionRow, version: Version, now: UnixMs) -> SessionRow:
+    async def bind(
+        self, session: SessionId, row: SessionRow, version: Version, now: UnixMs, read_at: int = 0
+    ) -> SessionRow:
         """Record that ``session`` is live and return its row with the store's instants in it.
 
         ``version`` is the one that verified the token. A row that says when it was bound is only looked at: nothing is
-        written, and it is returned as it is. Raises Stale, Withdrawn, StoreUnavailable.
+        written, and it is returned as it is. ``read_at`` is when the row was bound that this one was made from. Raises
+        Conflict when it was bound again since, Stale, Withdrawn, StoreUnavailable.
         """
         project, user = ProjectId(row.project), UserId(row.user)
         partition = schema.partition_of_user(project, user)
@@ -74,7 +77,7 @@ class Sessions:
                 schema.withdrawn(partition, project, user),
                 schema.person(project, user, "xs"),
             ],
-            [int(version), session, row.signed_at, account, now - KEPT_MS],
+            [int(version), session, row.signed_at, account, now - KEPT_MS, read_at],
         )
         if row.bound_at:
             return row

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from chatgateway.core.identity import Authenticated
 from chatgateway.core.rotation import Grounds
-from chatgateway.errors import PeerError, StoreError, StoreUnavailable
+from chatgateway.errors import PeerError, RateLimited, StoreError, StoreUnavailable
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.connection import Caller
 from chatgateway.gateway.parts import Parts
@@ -56,6 +56,9 @@ async def exchange(request: Request) -> Response:
         if not parts.node.may_act:
             raise StoreUnavailable("this node has no lease")
         address = request.client.host if request.client else ""
+        refused = parts.doors.refuses(address)
+        if refused is not None:
+            raise RateLimited(refused, retry=2_000)
         caller = Caller(
             origin=origin, address=address, app=wanted.app, page=wanted.page, client=wanted.client,
             can_refresh=wanted.can_refresh, live=False,
