@@ -88,6 +88,9 @@ def checks() -> list[tuple[str, bool]]:
 
 def tests() -> list[tuple[str, bool]]:
     """The browser tests are a run of their own: their driver and the tests' event loop do not share a process."""
+    # The token server in PHP is run where there is PHP; tests/tokens/conftest.py says aloud when there is none.
+    if shutil.which("php") is None and may_apt():
+        apt("php-cli")
     done = [("pytest", run([BIN / "python", "-m", "pytest", "-m", "not browser"]))]
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None and may_apt() and apt("chromium"):

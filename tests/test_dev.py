@@ -128,6 +128,18 @@ class TestTests:
         monkeypatch.setenv("CI", "true")
         assert dev.verdict(dev.tests()) == 1
 
+    def test_as_root_on_debian_bring_a_browser_and_php(
+        self, dev: ModuleType, ran: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dev.shutil, "which", lambda _name: None)
+        monkeypatch.setattr(dev, "may_apt", lambda: True)
+        dev.tests()
+        brought = [command.rpartition(" ")[2] for command in ran.commands if " install " in command]
+        assert brought == ["php-cli", "chromium"]
+        assert ran.commands.index(next(one for one in ran.commands if "php-cli" in one)) < ran.commands.index(
+            next(one for one in ran.commands if "not browser" in one)
+        )
+
     def test_all_run_although_one_failed(
         self, dev: ModuleType, ran: Recorder, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -168,7 +168,7 @@ class TestDocumentation:
     def test_every_number_names_its_unit(self) -> None:
         units = re.compile(r"_(s|h|minutes|days|bytes|max|frames|burst|per_s)\Z|\A(port)\Z")
         for field in msgspec.structs.fields(Settings):
-            if isinstance(field.default, int | float):
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
                 assert units.search(field.name), field.name
 
     def test_the_example_file_is_the_generated_one(self) -> None:

@@ -4,6 +4,7 @@ Each floor may use the ones below it.
 
     cli/       operated     what an operator types
     gateway/   connected    sockets, HTTP, who is on this node
+    admin/     governed     what an operator or a project's server may do
     outside/   asked        mail, key sets, webhooks
     store/     remembered   Valkey or Redis, embedded or not
     core/      decided      every rule; no I/O, no clock, no dice
@@ -11,7 +12,7 @@ Each floor may use the ones below it.
     (words)    types, close_codes, errors, settings, log
 
 A noun keeps its name on every floor: core/keyring.py decides, store/keyrings.py remembers,
-cli/key.py operates. Start with protocol/frames.py, then core/session.py.
+admin/keys.py governs, cli/key.py operates. Start with protocol/frames.py, then core/session.py.
 """
 
 from __future__ import annotations

@@ -77,6 +77,18 @@ class KeyRevoked(PeerError):
     sentence = "The key that signed this token was revoked; sign with the new secret."
 
 
+class KeysUnavailable(PeerError):
+    """Nobody's mistake here: a key set that the project follows cannot be had, and its key may have signed."""
+
+    code = "keys_unavailable"
+    close = CloseCode.INTERNAL  # of the range that comes back with the same token
+    status = 503
+    sentence = "The key set that this token's key may be in cannot be fetched now; send the same token again later."
+
+    def __init__(self, *, detail: str = "") -> None:
+        super().__init__(detail=detail, retry=30_000)
+
+
 class LoginRejected(PeerError):
     """An agent's name, password or link. One answer for all, so that nobody learns which names exist."""
 
@@ -121,11 +133,118 @@ class OriginForbidden(Forbidden):
     sentence = "This page's origin is not on the app's list; add it with: chatgateway app set APP --origin ORIGIN"
 
 
+class EmailRequired(Forbidden):
+    """The app's policy is ``email``, and this visitor has proved none."""
+
+    code = "email_required"
+    sentence = "This app asks visitors to prove an address before chatting; send prove_email."
+
+
+class EmailMalformed(PeerError):
+    code = "email_malformed"
+    sentence = "This is not an address that mail can be sent to; write it like ada@shop.example."
+
+
+class MailUnconfigured(PeerError):
+    """Nobody's mistake but the operator's, who asks for proofs and gave no mail server."""
+
+    code = "mail_unconfigured"
+    status = 503
+    sentence = "This gateway sends no mail; its operator sets smtp_url and mail_from."
+
+
+class CodeRejected(PeerError):
+    """One answer for wrong, used, expired and never sent: nobody learns which it was."""
+
+    code = "code_rejected"
+    close = CloseCode.FORBIDDEN
+    status = 403
+    sentence = "The code is wrong, used or too old; try again or ask for a new one."
+
+
+class AdoptionRefused(PeerError):
+    """The earlier chat cannot be kept (or given back). ``detail`` says which condition failed."""
+
+    code = "adoption_refused"
+    close = CloseCode.FORBIDDEN
+    status = 409
+    sentence = "The earlier chat cannot be kept: it is too old, was adopted before, or belongs to somebody else."
+
+
+class Unacceptable(PeerError):
+    """What an operator, or a project's server, asked for cannot be. The sentence says what is wrong with it."""
+
+    code = "unacceptable"
+    status = 422
+
+
+class AdminRejected(PeerError):
+    """No admin token, an unknown one, a revoked one, or one of another project."""
+
+    code = "admin_rejected"
+    close = CloseCode.FORBIDDEN
+    status = 401
+    sentence = "An admin token is needed (Authorization: Bearer cga_…); make one with: chatgateway admin create"
+
+
+class IdentityErased(PeerError):
+    """The person was erased; nothing may be written in their name."""
+
+    code = "identity_erased"
+    close = CloseCode.IDENTITY_ERASED
+    status = 410
+    sentence = "This person was erased."
+
+
 class AppUnknown(PeerError):
     code = "app_unknown"
     close = CloseCode.APP_UNKNOWN
     status = 404
     sentence = "There is no such app; check the id in data-app."
+
+
+class NoSuchSession(PeerError):
+    """Somebody named a session that is none of theirs."""
+
+    code = "no_such_session"
+    close = CloseCode.FORBIDDEN
+    status = 404
+    sentence = "You have no such session; GET /v1/sessions lists them."
+
+
+class NotJson(PeerError):
+    """A body of another kind, which a page may send anywhere without being asked first."""
+
+    code = "not_json"
+    status = 415
+    sentence = "The body is JSON; say so: Content-Type: application/json"
+
+
+class MethodUnknown(PeerError):
+    code = "method_unknown"
+    status = 405
+    sentence = "This address does not know that method; the Allow header lists those that it knows."
+
+
+class AddressUnknown(PeerError):
+    code = "address_unknown"
+    status = 404
+    sentence = "There is nothing at this address; GET /v1/openapi.json describes what there is."
+
+
+class UserUnknown(PeerError):
+    code = "user_unknown"
+    close = CloseCode.FORBIDDEN
+    status = 404
+    sentence = "This project knows no such person."
+
+
+class RecordUnknown(PeerError):
+    """Somebody named a record that does not exist."""
+
+    code = "not_found"
+    status = 404
+    sentence = "There is no such record."
 
 
 class ConversationUnknown(PeerError):
@@ -193,6 +312,8 @@ class Stale(StoreError):
     def __init__(self, fence: int | None) -> None:
         super().__init__(f"judged before fence {fence}")
         self.fence = fence
+        self.partition: int | None = None
+        """Which partition refused, where it is not the one of the person whom the script was about."""
 
 
 class Withdrawn(StoreError):
@@ -225,6 +346,18 @@ class DataDirectoryInUse(StoreError):
 
 class DurabilityTimeout(StoreError):
     """Stored, but not confirmed in the promised grade in time: do not acknowledge; the same ref may be sent again."""
+
+
+class OutsideUnavailable(ChatGatewayError):
+    """Somebody else's server (mail, a key set) did not do what it was asked. Says which, and what to do."""
+
+
+class OutsideRefused(OutsideUnavailable):
+    """It answered, and the answer was no: asking again is of no use."""
+
+
+class MailboxRefused(OutsideRefused):
+    """A mail server takes mails, but none for this address: whoever typed it was wrong."""
 
 
 class KeyUnknown(ChatGatewayError):

@@ -140,6 +140,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     commands_burst: _Count = 30
     """Commands that may come at once. An outbox of a tunnel's length goes out after a reconnect."""
 
+    requests_per_s: _Rate = 20.0
+    """HTTP requests that one address may send for long. An office behind one address reads and writes without waiting."""
+
+    requests_burst: _Count = 200
+    """HTTP requests of one address that may come at once. A page asks for its lists in one go, and so do its neighbours."""
+
     typing_every_s: _Seconds = 2.0
     """At most one typing hint in so long. A hint shows for longer than that."""
 
@@ -161,11 +167,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     admission_per_s: _Rate = 300.0
     """New connections that one process takes. A returning herd is spread instead of stalling those who are in."""
 
+    jwks_private_addresses: bool = False
+    """May key sets lie at private and loopback addresses? No: whoever sets one could reach into this network."""
+
     lease_s: Annotated[float, msgspec.Meta(ge=1, le=30)] = 3.0
     """After so long without the store a node accepts and delivers nothing: it may have missed a revocation."""
 
     cut_off_s: Annotated[float, msgspec.Meta(ge=2, le=300)] = 10.0
     """After so long without the store a node ends its sessions, so that they find a node that has one."""
+
+    smtp_url: Secret | None = None
+    """Mail server for codes: smtps://USER:PASSWORD@HOST:465, or smtp://HOST:587. None: nobody can prove an address."""
+
+    mail_from: Annotated[str, msgspec.Meta(min_length=3, max_length=320)] | None = None
+    """Sender of mails, such as Shop <chat@shop.example>. Needed with smtp_url: no server takes a mail from nobody."""
+
+    mails_per_hour_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    """Mails that all visitors together may have sent in an hour. A flood costs money and the sender's good name."""
 
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 20.0
     """Over how long SIGTERM sends the sessions away. Within the 30 s that most supervisors wait."""
@@ -183,6 +201,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise SettingsError("data and store_url exclude each other: the store is embedded or external")
             if self.master_key is None:
                 raise SettingsError("master_key: required with store_url (make one with: openssl rand -base64 32)")
+        if (self.smtp_url is None) != (self.mail_from is None):
+            raise SettingsError("smtp_url and mail_from need each other: where mails go, and whom they come from")
         for smaller, larger in _ORDER:
             if getattr(self, smaller) > getattr(self, larger):
                 raise SettingsError(f"{smaller}: expected at most the value of {larger}")
@@ -257,6 +277,7 @@ def example() -> str:
     reasons = explanations()
     for field in msgspec.structs.fields(Settings):
         default = field.default if field.default is not None else ""
+        default = str(default).lower() if isinstance(default, bool) else default
         shown = ",".join(default) if isinstance(default, tuple) else str(default)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         lines += [f"# {reasons[field.name]}", f"# Expected: {_expected(field.type)}."]
         lines += [f"#{PREFIX}{field.name.upper()}={shown}"]
@@ -351,6 +372,8 @@ def _expected(kind: Any) -> str:
             noun = "a whole number" if isinstance(known, msgspec.inspect.IntType) else "a number"
             low = f"from {known.ge:g}" if known.ge is not None else f"above {known.gt or 0:g}"
             return f"{noun} {low} to {known.le or 0:.12g}"
+        case msgspec.inspect.BoolType():
+            return "true or false"
         case msgspec.inspect.LiteralType(values=values):
             return "one of " + ", ".join(str(value) for value in values)
         case msgspec.inspect.VarTupleType():

@@ -13,6 +13,8 @@ UserId = NewType("UserId", str)
 SessionId = NewType("SessionId", str)
 ConversationId = NewType("ConversationId", str)
 AgentId = NewType("AgentId", str)
+AdminId = NewType("AdminId", str)
+"""An admin token's, by which people and the control log name it; never the token."""
 NodeId = NewType("NodeId", str)
 KeyId = NewType("KeyId", str)
 ExternalId = NewType("ExternalId", str)

@@ -28,8 +28,8 @@ def every_command(conversation: str, project: str) -> list[tuple[str, dict[str, 
         ("reopen", here),
         ("note", here | {"text": "crossing"}),
         ("inbox", {"project": project}),
-        ("adopt", here),
-        ("unadopt", here),
+        ("adopt", {}),
+        ("unadopt", {"receipt": "adp_" + "0" * 20}),
         ("redact", here | {"seq": 1}),
         ("ask_to_verify", here),
     ]
@@ -64,7 +64,7 @@ async def test_no_command_of_a_visitor_or_an_agent_reaches_into_another_project(
         for verb, fields in every_command(begun.conversation, mine.project):
             answer = await intruder.ask(verb, **fields)
             assert isinstance(answer, f.Error), f"{verb} of {intruder.me.role} was answered {answer}"
-            assert answer.code in ("conversation_unknown", "forbidden", "frame_rejected"), answer
+            assert answer.code in ("conversation_unknown", "forbidden", "frame_rejected", "adoption_refused"), answer
         await intruder.say("typing", conversation=begun.conversation)
         await intruder.say("leave", conversation=begun.conversation)
         assert await intruder.conversations() == [] or intruder is their_agent

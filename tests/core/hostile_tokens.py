@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.core.cases import Case
+from tests.core.hostile_people import honest_people, hostile_people
 from tests.core.jose import (
     CLAIMS,
     NOW,
     NOW_S,
     PROJECT,
+    REMOTE,
     RSA_KEY,
     SIGNERS,
     STRANGER,
@@ -28,14 +30,6 @@ from tests.core.jose import (
     token,
     without,
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    name: str
-    token: object
-    expected: str
-    """A Reason, or the outward code of the two that have one of their own, or "" for an honest token."""
 
 
 def values(*given: Any) -> tuple[Any, ...]:
@@ -70,6 +64,14 @@ def honest() -> Iterator[Case]:
     yield Case("brackets in a text", claiming(note='[[[[[[[[["{{{{{{{{{'), "")
     yield Case("64 names", token({**CLAIMS, **{f"x{n}": n for n in range(59)}}), "")
     yield Case("8,192 bytes", _of_size(8_192), "")
+    for kid in ("remote/1+=", "remote_ec", "remote_rsa"):
+        yield Case(f"by the followed key {kid}", token(kid=kid), "")
+        yield Case(f"by the followed key {kid} without a kid", token(kid=None, signer=REMOTE[kid]), "")
+    yield Case("by a followed key that has no id", token(kid=None, signer=REMOTE["nameless"]), "")
+    yield Case("by a followed key under its record's id", token(kid="k_set", signer=REMOTE["remote_ec"]), "")
+    yield Case("by the fourth of its kind, followed, no kid", token(kid=None, signer=REMOTE["fourth_ec"]), "")
+    yield Case("with an id of its own", claiming(jti="0190-a"), "")
+    yield from honest_people()
     yield Case("header of 1,024 bytes", token(x="x" * (1_024 - _header_bytes(x=""))), "")
 
 
@@ -98,8 +100,9 @@ def _of_size(size: int) -> str:
 
 
 def hostile() -> Iterator[Case]:
-    for corpus in (_not_tokens, _bad_json, _bad_headers, _bad_keys, _bad_times, _bad_projects, _bad_ids, _bad_persons):
+    for corpus in (_not_tokens, _bad_json, _bad_headers, _bad_keys, _bad_sets, _bad_times, _bad_projects):
         yield from corpus()
+    yield from hostile_people()
 
 
 def _not_tokens() -> Iterator[Case]:
@@ -212,8 +215,8 @@ def _bad_headers() -> Iterator[Case]:
 
 
 def _bad_keys() -> Iterator[Case]:
-    for kid in ("k_other", "K_MAIN", "k_main.", "../k_main", "k_main\0", " k_main", "k" * 65, ""):
-        safe = kid in ("k_other", "K_MAIN", "k_main.")
+    for kid in ("k_other", "K_MAIN", "k_main.", "../k_main", "k" * 128, "k_main\0", " k_main", "k" * 129, "é", ""):
+        safe = kid in ("k_other", "K_MAIN", "k_main.", "../k_main", "k" * 128)
         yield Case(
             f"kid {kid[:12]!r}", token(kid=kid, signer=SIGNERS["k_main"]), "kid_unknown" if safe else "kid_unsafe"
         )
@@ -265,6 +268,46 @@ def _bad_keys() -> Iterator[Case]:
     yield Case("by a destroyed key", token(kid="k_destroyed"), "key_revoked_long_ago")
 
 
+def _bad_sets() -> Iterator[Case]:
+    """Keys that somebody else publishes, and that stand or fall with the record by which they are followed."""
+    yield Case("by a followed key that is called as ours", token(signer=REMOTE["k_main"]), "alg_mismatch")
+    yield Case(
+        "by a followed key that is called as ours, as it says",
+        token(header={"alg": "HS256", "kid": "k_main"}, signer=REMOTE["k_main"]),
+        "bad_signature",
+    )
+    for name in ("remote/1+=", "remote_ec", "remote_rsa"):
+        public = Signer("HS256", REMOTE[name].public())
+        yield Case(f"followed key {name} as a secret", token(kid=name, signer=public), "alg_mismatch")
+        yield Case(f"followed key {name} as a secret, no kid", token(kid=None, signer=public), "bad_signature")
+        yield Case(f"forged for the followed key {name}", token(kid=name, signer=STRANGER), "alg_mismatch")
+    empty = Signer("HS256", b"")
+    yield Case("followed record as an empty secret", token(kid="k_set", signer=empty), "alg_mismatch")
+    yield Case(
+        "by a followed key under another record's id",
+        token(kid="k_set_heard", signer=REMOTE["remote_ec"]),
+        "alg_mismatch",
+    )
+    yield Case(
+        "by a followed key under another's id", token(kid="third_ec", signer=REMOTE["remote_ec"]), "bad_signature"
+    )
+    yield Case(
+        "by a followed key under our own key's id", token(kid="k_ec", signer=REMOTE["remote_ec"]), "bad_signature"
+    )
+    yield Case(
+        "by the fifth of its kind, followed, no kid", token(kid=None, signer=REMOTE["fifth_ec"]), "bad_signature"
+    )
+    yield Case("by a short followed RSA key", token(kid="remote_weak"), "key_unfit")
+    yield Case("by a set revoked within a day", token(kid="dead_ec"), "key_revoked")
+    yield Case("by a set revoked within a day, no kid", token(kid=None, signer=REMOTE["dead_ec"]), "key_revoked")
+    yield Case("by a set revoked a day ago", token(kid="long_dead_ec"), "key_revoked_long_ago")
+    yield Case("by a set revoked a day ago, no kid", token(kid=None, signer=REMOTE["long_dead_ec"]), "bad_signature")
+    yield Case("by a set that the control log revoked", token(kid="heard_ed"), "key_revoked")
+    yield Case(
+        "by a set that the control log revoked, no kid", token(kid=None, signer=REMOTE["heard_ed"]), "key_revoked"
+    )
+
+
 def _resigned(made: str, signature: bytes) -> str:
     return f"{made.rsplit('.', 1)[0]}.{b64(signature)}"
 
@@ -303,70 +346,6 @@ def _bad_projects() -> Iterator[Case]:
         yield Case(f"project_id {value!r}", claiming(project_id=value), "another_project")
         yield Case(f"aud {value!r}", claiming(aud=value), "another_project")
     yield Case("one name right, one wrong", claiming(project_id=PROJECT, aud="prj_other"), "another_project")
-
-
-def _bad_ids() -> Iterator[Case]:
-    yield Case("no id", token(without("external_id")), "id_missing")
-    yield Case("only an email", token(without("external_id", "name")), "id_missing")
-    yield Case("two ids that differ", claiming(sub="u-2"), "ids_differ")
-    yield Case("two ids that differ in case", claiming(sub="U-1"), "ids_differ")
-    yield Case("an id and null", claiming(sub=None), "ids_differ")
-    yield Case("a text and its number", token({**CLAIMS, "external_id": 1, "sub": "1"}), "ids_differ")
-    for value in (None, 5, True, 1.5, ["u-1"], {"id": "u-1"}):
-        yield Case(f"id {value!r}", claiming(external_id=value), "id_not_text")
-    yield Case("empty id", claiming(external_id=""), "id_length")
-    yield Case("id of 256 characters", claiming(external_id="x" * 256), "id_length")
-    unsafe = {
-        "NUL": "\0", "line feed": "\n", "delete": "\x7f", "C1 control": "\x85", "lone high surrogate": "\ud800",
-        "lone low surrogate": "\udfff", "zero-width space": "\u200b", "joiner": "\u200d", "override": "\u202e",
-        "byte order mark": "\ufeff", "soft hyphen": "\xad", "tag": "\U000e0041", "private": "\ue000",
-        "private plane": "\U00100000", "unassigned": "\u0378", "noncharacter": "\uffff", "line separator": "\u2028",
-        "paragraph separator": "\u2029",
-    }  # fmt: skip
-    for name, char in unsafe.items():
-        yield Case(f"id with {name}", claiming(external_id=f"u{char}1"), "id_unsafe")
-    for name, char in {"space": " ", "no-break space": "\xa0", "ideographic space": "\u3000"}.items():
-        yield Case(f"id with {name} in front", claiming(external_id=f"{char}u-1"), "id_white_space")
-        yield Case(f"id with {name} behind", claiming(external_id=f"u-1{char}"), "id_white_space")
-
-
-def _bad_persons() -> Iterator[Case]:
-    for value in (5, True, ["Ada"], {"first": "Ada"}):
-        yield Case(f"name {value!r}", claiming(name=value), "text_expected")
-        yield Case(f"email {value!r}", claiming(email=value), "text_expected")
-    for char in (
-        "\0",
-        "\n",
-        "\x1b",
-        "\ud800",
-        "\ue000",
-        "\u0378",
-        "\u2028",
-        "\u2029",
-        *"\u202a\u202b\u202c\u202d\u202e",
-    ):
-        yield Case(f"name with {char!r}", claiming(name=f"Ada{char}✓"), "text_unsafe")
-    for char in "\u2066\u2067\u2068\u2069":
-        yield Case(f"name with {char!r}", claiming(name=f"Ada{char}✓"), "text_unsafe")
-    for email in (
-        "ada",
-        "@",
-        "ada@",
-        "@example.com",
-        "a@b@c",
-        "a da@example.com",
-        "x" * 65 + "@example.com",
-        f"a@{'x' * 190}",
-    ):
-        yield Case(f"email {email[:20]!r} ({len(email)})", claiming(email=email), "email_shape")
-    for value in values("true", "false", 1, 0, []):
-        yield Case(f"email_verified {value!r}", claiming(email_verified=value), "boolean_expected")
-    yield Case("name of 4 KiB", claiming(name="x" * 4_090), "person_too_big")
-    yield Case(
-        "name of 1,500 characters, 4.5 KB",
-        token(json.dumps({**CLAIMS, "name": "語" * 1_500}, ensure_ascii=False).encode()),
-        "person_too_big",
-    )
 
 
 HONEST: Final = tuple(honest())

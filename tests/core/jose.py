@@ -1,4 +1,5 @@
-"""A tiny JOSE writer on bare cryptography, and a ring with one key for each thing that can be the matter with a key.
+"""A tiny JOSE writer on bare cryptography, and a ring with one key for each thing that can be the matter with a key,
+two followed sets among them.
 
 It shares nothing with the library under test, so nothing under test has a say in what can be written.
 """
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -17,14 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from chatgateway.core.keyring import Algorithm, KeyRing, KeyState, Material, SigningKey, fingerprint
+from chatgateway.core.keyring import Algorithm, KeyRing, KeyState, Material, SigningKey, fingerprint, followed_set
+from chatgateway.core.public_key import FollowedKey, PublicAlgorithm, PublicMaterial
 from chatgateway.types import KeyId, ProjectId, UnixMs
 
 NOW: Final = UnixMs(1_795_249_707_000)
 NOW_S: Final = NOW // 1000
 PROJECT: Final = ProjectId("prj_corpus")
 HOUR_MS: Final = 3_600_000
-REVOKED_ON_THIS_NODE: Final = frozenset({KeyId("k_heard")})
+REVOKED_ON_THIS_NODE: Final = frozenset({KeyId("k_heard"), KeyId("k_set_heard")})
 """What the control log said, and the ring does not know yet."""
 
 Json = Mapping[str, Any]
@@ -68,7 +71,11 @@ class Signer:
             case _:
                 return b""
 
+    def material(self) -> Material | PublicMaterial:
+        return Material(self.key) if isinstance(self.key, bytes) else PublicMaterial(self.public())
+
     def public(self) -> bytes:
+        """A secret, or the PEM of a public key."""
         if isinstance(self.key, bytes):
             return self.key
         return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -113,13 +120,59 @@ REVOKED_AT: Final = {"k_lately": NOW - 24 * HOUR_MS + 1, "k_long_ago": NOW - 24 
 STRANGER: Final = secret("stranger")
 
 
+def _curve() -> Signer:
+    return Signer("ES256", ec.generate_private_key(ec.SECP256R1()))
+
+
+REMOTE: Final = {
+    "remote/1+=": Signer("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    "remote_ec": _curve(),
+    "remote_rsa": Signer("RS256", rsa.generate_private_key(65_537, 2_048)),
+    "nameless": Signer("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    "third_ec": _curve(),
+    "fourth_ec": _curve(),
+    "fifth_ec": _curve(),
+    "remote_weak": Signer("RS256", _WEAK_RSA),
+    "k_main": Signer("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    "dead_ec": _curve(),
+    "long_dead_ec": _curve(),
+    "heard_ed": Signer("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+}
+"""What others publish, by their own ids; one of them likes to be called as a key of ours."""
+
+_SETS: Final[Mapping[str, tuple[KeyState, int | None, tuple[str, ...]]]] = {
+    "k_set": (
+        "active", None,
+        (
+            "remote/1+=", "remote_ec", "remote_rsa", "nameless", "third_ec", "fourth_ec", "fifth_ec", "remote_weak",
+            "k_main",
+        ),
+    ),
+    "k_set_dead": ("revoked", NOW - HOUR_MS, ("dead_ec",)),
+    "k_set_long_dead": ("revoked", NOW - 25 * HOUR_MS, ("long_dead_ec",)),
+    "k_set_heard": ("active", None, ("heard_ed",)),
+}  # fmt: skip
+
+
+def _followed(name: str) -> FollowedKey:
+    signer = REMOTE[name]
+    algorithm: PublicAlgorithm = signer.algorithm  # pyright: ignore[reportAssignmentType]
+    return FollowedKey(None if name == "nameless" else name, algorithm, PublicMaterial(signer.public()))
+
+
+def _record(kid: str) -> SigningKey:
+    state, revoked_at, _ = _SETS[kid]
+    made = followed_set(KeyId(kid), f"https://shop.example/{kid}.json", kid, UnixMs(NOW - 1000 * HOUR_MS))
+    return replace(made, state=state, revoked_at=None if revoked_at is None else UnixMs(revoked_at))
+
+
 def _key(kid: str, signer: Signer) -> SigningKey:
     revoked_at = REVOKED_AT.get(kid)
     algorithm: Algorithm = signer.algorithm  # pyright: ignore[reportAssignmentType]
     return SigningKey(
         kid=KeyId(kid),
         algorithm=algorithm,
-        material=Material(signer.public()),
+        material=signer.material(),
         name=kid,
         state=STATES.get(kid, "active"),
         created_at=UnixMs(NOW - 1000 * HOUR_MS),
@@ -130,7 +183,9 @@ def _key(kid: str, signer: Signer) -> SigningKey:
     )
 
 
-RING: Final = KeyRing(7, tuple(_key(kid, signer) for kid, signer in SIGNERS.items()))
+RING: Final = KeyRing(
+    7, (*(_key(kid, signer) for kid, signer in SIGNERS.items()), *(_record(kid) for kid in _SETS))
+).following({KeyId(kid): tuple(_followed(name) for name in names) for kid, (_, _, names) in _SETS.items()})
 
 CLAIMS: Final[Json] = {
     "external_id": "u-1",
@@ -153,7 +208,7 @@ def token(
     **extra: Any,
 ) -> str:
     """Return a token signed by ``signer``, else by the key that ``kid`` names; ``extra`` goes into the header."""
-    signer = signer or SIGNERS[kid or "k_main"]
+    signer = signer or {**REMOTE, **SIGNERS}[kid or "k_main"]
     named = {} if kid is None else {"kid": kid}
     shown = {"alg": signer.algorithm, "typ": "JWT", **named, **extra} if header is None else header
     signed = ".".join(b64(part if isinstance(part, bytes) else to_json(part)) for part in (shown, claims))

@@ -7,7 +7,7 @@ import pytest
 from chatgateway.core import effects as fx
 from chatgateway.core.commands import FOLLOWED_MAX, Commands, refusal
 from chatgateway.core.conversation import new_conversation_id, new_ref
-from chatgateway.core.identity import Agent, Anonymous, Identity
+from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity
 from chatgateway.errors import (
     DurabilityTimeout,
     Forbidden,
@@ -18,11 +18,12 @@ from chatgateway.errors import (
     TooBig,
 )
 from chatgateway.protocol import frames as f
-from chatgateway.types import AgentId, Position, ProjectId, UnixMs, UserId
+from chatgateway.types import AgentId, KeyId, Position, ProjectId, UnixMs, UserId
 
 NOW = UnixMs(1_795_249_707_000)
 SHOP = ProjectId("prj_shop")
 VISITOR = Anonymous(UserId("usr_1"), NOW)
+ADA = Authenticated(UserId("usr_ada"), KeyId("k1"), NOW, "Ada")
 MARIA = Agent(UserId("agt_1"), AgentId("agt_1"), "Maria", frozenset({SHOP}), NOW)
 REFS = [new_ref(NOW, bytes([number] * 10)) for number in range(8)]
 CNV = "cnv_00aa"
@@ -166,9 +167,6 @@ class TestAsking:
     @pytest.mark.parametrize(
         "frame",
         [
-            f.Adopt(conversation=CNV),
-            f.Unadopt(conversation=CNV),
-            f.ProveEmail(),
             f.Redact(conversation=CNV, seq=1),
             f.AskToVerify(conversation=CNV),
         ],
@@ -177,6 +175,27 @@ class TestAsking:
     def test_for_what_is_reserved_is_refused(self, commands: Commands, frame: f.ClientFrame) -> None:
         with pytest.raises(FrameRejected, match="reserved"):
             order(commands, frame, MARIA)
+
+    def test_to_keep_an_earlier_chat_is_for_who_is_signed_in(self, commands: Commands) -> None:
+        adopt, unadopt = f.Adopt(ref="1"), f.Unadopt(ref="2", receipt="adp_1")
+        for identity in (VISITOR, MARIA):
+            for frame in (adopt, unadopt):
+                with pytest.raises(Forbidden):
+                    order(commands, frame, identity)
+        assert order(commands, adopt, ADA) == [fx.KeepChat("1")]
+        assert order(commands, unadopt, ADA) == [fx.GiveChatBack("2", "adp_1")]
+        assert commands.outstanding == 2
+
+    def test_to_prove_an_address_is_for_who_is_not_and_names_one_thing(self, commands: Commands) -> None:
+        for identity in (ADA, MARIA):
+            with pytest.raises(Forbidden):
+                order(commands, f.ProveEmail(ref="1", email="a@b.example"), identity)
+        for frame in (f.ProveEmail(ref="1"), f.ProveEmail(ref="1", email="a@b.example", code="123456")):
+            with pytest.raises(FrameRejected):
+                order(commands, frame)
+        assert commands.outstanding == 0
+        asked = order(commands, f.ProveEmail(ref="1", email="a@b.example"))
+        assert asked == [fx.ProveEmail("1", "a@b.example", "")]
 
     def test_is_outstanding_until_it_is_settled_even_under_one_ref(self, commands: Commands) -> None:
         for _ in range(2):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.hostile_tokens import HONEST, Case
+from tests.core.cases import Case
+from tests.core.hostile_tokens import HONEST
 from tests.core.jose import CLAIMS, b64, claiming, token
 
 from chatgateway.core.compact import DEPTH_MAX, NAMES_MAX, Compact, read

@@ -122,6 +122,13 @@ class TestLife:
         assert (renewed.user, renewed.session) == (VISITOR.user, VISITOR.session)
         assert renewed.expires_at == later + 180 * DAY_MS == later + ANONYMOUS_LIFE_MS
 
+    def test_of_a_visitor_is_as_old_as_the_first_credential_however_often_it_is_renewed(self) -> None:
+        assert VISITOR.born_at == NOW
+        renewed = VISITOR
+        for days in (100, 200, 300):
+            renewed = read(mint(renewed.renewed(UnixMs(NOW + days * DAY_MS)), RING), RING, UnixMs(NOW + days * DAY_MS))
+        assert (renewed.born_at, renewed.issued_at) == (NOW, NOW + 300 * DAY_MS)
+
     @pytest.mark.parametrize(
         ("age_ms", "needed"), [(0, False), (90 * DAY_MS - 1, False), (90 * DAY_MS, True), (179 * DAY_MS, True)]
     )

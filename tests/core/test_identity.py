@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity, Person
+from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity
+from chatgateway.core.person import Person
 from chatgateway.types import AgentId, ExternalId, KeyId, ProjectId, UnixMs, UserId
 
 UNTIL = UnixMs(1_795_249_707_000)

@@ -8,27 +8,33 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.jose import SIGNERS
 
 from chatgateway.core.keyring import (
     LATELY_MS,
-    Algorithm,
+    KeyKind,
     KeyRing,
     KeyState,
     Material,
     SigningKey,
     fingerprint,
+    followed_set,
     is_secret,
     is_secret_like,
+    public_key,
     secret_from,
     shared_secret,
 )
+from chatgateway.core.public_key import FollowedKey, PublicMaterial
 from chatgateway.errors import KeyUnknown
 from chatgateway.types import KeyId, UnixMs
 
 NOW = UnixMs(1_795_249_707_000)
+PEM = SIGNERS["k_rsa"].public().decode()
+URL = "https://shop.example/.well-known/jwks.json"
 
 
-def key(kid: str, state: KeyState = "active", algorithm: Algorithm = "HS256") -> SigningKey:
+def key(kid: str, state: KeyState = "active", algorithm: KeyKind = "HS256") -> SigningKey:
     made = shared_secret(KeyId(kid), secret_from(kid.encode().ljust(32)[:32], live=True), kid, NOW)
     return replace(made, state=state, algorithm=algorithm)
 
@@ -98,13 +104,55 @@ class TestSigningKey:
         made = shared_secret(KeyId("k_1"), secret, "the shop", NOW)
         assert (made.prefix, made.last_four, made.state) == ("cgs_live_", secret[-4:], "active")
         assert made.fingerprint == fingerprint(secret.encode())
-        assert made.material.reveal() == secret.encode()
+        assert made.secret.reveal() == secret.encode()
         assert secret not in repr(made)
 
     def test_of_a_short_secret_is_refused(self) -> None:
         with pytest.raises(ValueError, match="at least 32 bytes"):
             shared_secret(KeyId("k_1"), "x" * 31, "", NOW)
         assert shared_secret(KeyId("k_1"), "x" * 32, "", NOW).prefix == ""
+
+    @pytest.mark.parametrize("file", [PEM, '{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}', f"x{PEM}"])
+    def test_of_a_secret_is_not_made_of_a_key_file(self, file: str) -> None:
+        with pytest.raises(ValueError, match="key file"):
+            shared_secret(KeyId("k_1"), file, "", NOW)
+
+    @pytest.mark.parametrize("kid", ["k_rsa", "k_ec", "k_ed"])
+    def test_of_a_public_key_has_the_algorithm_of_the_key(self, kid: str) -> None:
+        made = public_key(KeyId("k_1"), SIGNERS[kid].public().decode(), "chat", NOW)
+        assert (made.algorithm, made.state, made.name) == (SIGNERS[kid].algorithm, "active", "chat")
+        assert (made.prefix, made.last_four) == ("", "")
+        assert made.material == PublicMaterial(SIGNERS[kid].public())
+        assert made.fingerprint == fingerprint(SIGNERS[kid].public())
+
+    def test_of_a_public_key_has_no_secret(self) -> None:
+        assert key("k").secret == key("k").material
+        with pytest.raises(TypeError, match="k_1 is a public key"):
+            _ = public_key(KeyId("k_1"), PEM, "", NOW).secret
+
+    def test_of_a_followed_set_says_where_it_is_and_holds_nothing_yet(self) -> None:
+        made = followed_set(KeyId("k_1"), URL, "the shop", NOW)
+        assert (made.algorithm, made.url, made.followed, made.state) == ("JWKS", URL, (), "active")
+        with pytest.raises(ValueError, match="no public key"):
+            assert isinstance(made.material, PublicMaterial)
+            made.material.key()
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "", "shop.example/jwks", "ftp://shop.example/jwks", "https://", "https:///jwks", "https://a@shop.example/",
+            "https://a:b@shop.example/", "https://shop.example/#x", "https://shop.example/a b", "https://shop.example/é",
+            "https://shop.example/\n", "https://shop.example:x/", "https://shop.example/" + "x" * 2_048,
+        ],
+    )  # fmt: skip
+    def test_follows_no_address_that_is_none(self, url: str) -> None:
+        with pytest.raises(ValueError, match="no address of a key set"):
+            followed_set(KeyId("k_1"), url, "", NOW)
+
+    @pytest.mark.parametrize("url", ["http://shop.example/jwks", "HTTP://shop.example/jwks"])
+    def test_follows_nothing_that_somebody_in_between_could_change(self, url: str) -> None:
+        with pytest.raises(ValueError, match="https only"):
+            followed_set(KeyId("k_1"), url, "", NOW)
 
     @pytest.mark.parametrize(
         ("state", "usable", "dead"),
@@ -163,6 +211,29 @@ class TestKeyRing:
     def test_never_takes_an_id_twice(self) -> None:
         with pytest.raises(ValueError, match="used before"):
             ring(key("k_1", "destroyed")).add(key("k_1"))
+
+    @pytest.mark.parametrize("state", ["active", "revoked", "destroyed"])
+    def test_never_takes_a_key_twice_under_two_ids(self, state: KeyState) -> None:
+        """To revoke one of them would not mean that the key is gone, and a leaked one would come back."""
+        one = ring(replace(public_key(KeyId("k_1"), PEM, "", NOW), state=state))
+        with pytest.raises(ValueError, match=f"here already, as k_1 .{state}."):
+            one.add(public_key(KeyId("k_2"), PEM, "", NOW))
+
+    def test_follows_a_set_again_after_it_was_given_up(self) -> None:
+        one = ring(followed_set(KeyId("k_1"), URL, "", NOW))
+        with pytest.raises(ValueError, match="here already"):
+            one.add(followed_set(KeyId("k_2"), URL, "", NOW))
+        again = one.revoke(KeyId("k_1"), NOW).add(followed_set(KeyId("k_2"), URL, "", NOW))
+        assert [k.kid for k in again.usable("JWKS")] == ["k_2"]
+
+    def test_is_given_the_keys_of_its_followed_sets_and_of_nothing_else(self) -> None:
+        found = (FollowedKey("r", "RS256", PublicMaterial(PEM.encode())),)
+        sets = (followed_set(KeyId(f"k_{n}"), f"{URL}?{n}", "", NOW) for n in (1, 2))
+        one = ring(*sets, key("k_3"))
+        filled = one.following({KeyId("k_1"): found, KeyId("k_3"): found, KeyId("k_9"): found})
+        assert [k.followed for k in filled.keys] == [found, (), ()]
+        assert filled.revision == one.revision
+        assert filled.following({}) == one
 
     def test_regenerate_ends_one_secret_and_no_other(self) -> None:
         before = ring(key("k_1"), key("k_2"))

@@ -103,6 +103,10 @@ class TestAPerson:
         after = trust(entry("person", "usr_ana", "signed_out"), entry("person", "usr_ana", "signed_out", at=NOW - 500))
         assert after.judge(ANA) is CloseCode.USER_REVOKED
 
+    def test_whose_chat_was_adopted_is_somebody_else_now(self) -> None:
+        for anonymous in (True, False):
+            assert ended("adopted", anonymous=anonymous) is CloseCode.IDENTITY_CHANGED
+
     def test_who_was_erased_is_told_so(self) -> None:
         assert trust(entry("person", "usr_ana", "erased")).judge(ANA) is CloseCode.IDENTITY_ERASED
 
@@ -172,6 +176,7 @@ def test_a_reason_of_a_later_version_still_ends() -> None:
         (CloseCode.FORBIDDEN, "forbidden"),
         (CloseCode.SIGNED_OUT, "signed_out"),
         (CloseCode.APP_UNKNOWN, "app_unknown"),
+        (CloseCode.IDENTITY_CHANGED, "identity_changed"),
         (CloseCode.USER_REVOKED, "user_revoked"),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from chatgateway.core import effects as fx
+from chatgateway.core.adoption import Receipt
 from chatgateway.core.conversation import new_conversation_id, new_ref
 from chatgateway.core.identity import Agent, Anonymous
 from chatgateway.core.rotation import Grounds
@@ -25,6 +26,7 @@ from chatgateway.gateway.outbox import Event
 from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
 from chatgateway.store import schema
+from chatgateway.store.adoptions import Adoptions
 from chatgateway.store.client import Store
 from chatgateway.store.conversations import Acting, Conversations, Entry, agent_channel, event_channel
 from chatgateway.types import (
@@ -43,6 +45,7 @@ PROJECT, USER, FAR = ProjectId("prj_1"), UserId("usr_1"), UnixMs(2**50)
 CONVERSATION = new_conversation_id(schema.partition_of_user(PROJECT, USER), PROJECT, USER, "first")
 VISITOR = Acting(USER, "visitor", SessionId("ses_1"), UnixMs(1), PROJECT, None, Version(0))
 SIGNED = VISITOR._replace(user=UserId("usr_signed"), session=SessionId("ses_signed"))
+PHONE = SIGNED._replace(session=SessionId("ses_phone"))
 
 
 class Air:
@@ -574,6 +577,56 @@ class TestSignedIn:
         first = position((await world.conversations.entries(CONVERSATION))[0][0])
         assert not world.hub.admit(stranger, first)
         assert stranger.shown == []
+
+
+class TestAdopted:
+    """The chat changes hands twice: to the account, and back to the sessions that held it."""
+
+    async def adopt(self, world: World) -> Receipt:
+        adoptions = Adoptions(world.store)
+        receipt = await adoptions.finish(await adoptions.commit(SIGNED, USER))
+        world.air.carry((await world.conversations.entries(CONVERSATION))[-1][0])
+        await world.settle()
+        return receipt
+
+    async def test_leaves_the_chat_to_the_account_and_to_agents(self, world: World) -> None:
+        stranger, agent = await world.follow(world.visitor()), await world.follow(world.agent())
+        await self.adopt(world)
+        phone = await world.follow(world.visitor(PHONE))
+        await world.say("secret", acting=PHONE)
+        assert "secret" not in stranger.shown
+        assert (stranger.followed, isinstance(stranger.heard[-1], fx.Unfollowed)) == ({}, True)
+        assert (agent.shown[-1], phone.shown[-1]) == ("secret", "secret")
+
+    async def test_is_not_followed_on_by_who_signed_in_as_somebody_else_at_that_moment(self, world: World) -> None:
+        """Their socket is no stranger's any more when the divider comes, and nobody of the chat's either."""
+        other = await world.follow(world.visitor())
+        other.grounds = Grounds(SessionId("ses_other"), UserId("usr_other"), PROJECT, UnixMs(1))
+        await self.adopt(world)
+        assert other.followed == {}
+
+    async def test_and_given_back_is_taken_from_the_accounts_other_sessions(self, world: World) -> None:
+        agent = await world.follow(world.agent())
+        receipt = await self.adopt(world)
+        held, phone = await world.follow(world.visitor(SIGNED)), await world.follow(world.visitor(PHONE))
+        await Adoptions(world.store).undo(PROJECT, receipt.id, "root@host")
+        divider = (await world.conversations.entries(CONVERSATION))[-1][0]
+        secret = await world.write("secret", acting=SIGNED)
+        # What comes while the hub asks who may still read waits for the answer.
+        world.air.carry(divider, secret)
+        await world.settle()
+        assert (agent.shown[-1], held.shown[-1]) == ("secret", "secret")
+        assert "secret" not in phone.shown
+        assert (phone.followed, isinstance(phone.heard[-1], fx.Unfollowed)) == ({}, True)
+
+    async def test_and_given_back_is_not_slipped_past_by_who_was_just_joining(self, world: World) -> None:
+        await world.follow(world.agent())
+        receipt = await self.adopt(world)
+        top = position((await world.conversations.entries(CONVERSATION))[-1][0])
+        await Adoptions(world.store).undo(PROJECT, receipt.id, "root@host")
+        world.air.carry((await world.conversations.entries(CONVERSATION))[-1][0])
+        await world.settle()
+        assert not world.hub.admit(world.visitor(PHONE), top)
 
 
 class TestIdleHub:

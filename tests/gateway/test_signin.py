@@ -75,14 +75,14 @@ class TestCustomerToken:
         """Verified before the verb returned, written after it: the person must not be named by a dead key."""
         reached, gate = asyncio.Event(), asyncio.Event()
         identities: Any = indoors.parts.identities
-        change = identities._change
+        write = identities._records.write
 
         async def held(*arguments: Any) -> Any:
             reached.set()
             await gate.wait()
-            return await change(*arguments)
+            return await write(*arguments)
 
-        monkeypatch.setattr(identities, "_change", held)
+        monkeypatch.setattr(identities._records, "write", held)
         tab = await indoors.visitor()
         tab.say("authenticate", ref="a", token=indoors.token("ada", name="Mallory"))
         await reached.wait()

@@ -141,7 +141,7 @@ class RotationMachine(RuleBasedStateMachine):
             return error.detail
         except (TokenExpired, KeyRevoked) as error:
             return error.code
-        assert verified.kid == verified.external_id == kid
+        assert verified.kid == verified.identifiers[0].text == kid
         return "verified"
 
     def _expected(self, kid: KeyId, named: bool, ends_at: UnixMs) -> str:
@@ -153,7 +153,8 @@ class RotationMachine(RuleBasedStateMachine):
             return "kid_unknown" if named else nobody_signed_it
         if kid in forgotten:
             return "key_revoked_long_ago" if named else nobody_signed_it
-        alike = [other for other in known if (other in dead) == (kid in dead) and other not in forgotten]
+        gone = dead | {*self.heard}
+        alike = [other for other in known if (other in gone) == (kid in gone) and other not in forgotten]
         if not named and alike.index(kid) >= KEYS_TRIED_MAX:
             return "bad_signature"
         if kid in self.died_at:

@@ -227,7 +227,7 @@ class SessionMachine(RuleBasedStateMachine):
             f.Context(ref=ref, page="/"),
             f.Inbox(ref=ref, project=PROJECT),
             f.Note(ref=ref, conversation=conversation, text="n"),
-            f.Adopt(ref=ref, conversation=conversation),
+            f.Adopt(ref=ref),
         ]
         self.say(frames[which])
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from tests.core.jose import SIGNERS
 
-from chatgateway.core.keyring import KeyRing, SigningKey, secret_from, shared_secret
+from chatgateway.core.keyring import (
+    KeyRing,
+    SigningKey,
+    fingerprint,
+    followed_set,
+    public_key,
+    secret_from,
+    shared_secret,
+)
+from chatgateway.core.public_key import FollowedKey, PublicMaterial
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.errors import KeyUnknown, StoreRefused
 from chatgateway.store import schema
@@ -20,6 +33,8 @@ from chatgateway.types import KeyId, ProjectId, UnixMs, Version
 PROJECT = ProjectId("prj_1")
 NOW = UnixMs(1_795_000_000_000)
 SECRET = secret_from(b"s" * 32, live=True)
+PEM = SIGNERS["k_rsa"].public().decode()
+URL = "https://shop.example/.well-known/jwks.json"
 SEALER = Sealer((MasterKey(b"m" * 32),))
 
 
@@ -35,7 +50,9 @@ def keyrings(store: Store) -> KeyRings:
     return KeyRings(store, SEALER)
 
 
-def key(kid: str, secret: str = SECRET) -> SigningKey:
+def key(kid: str) -> SigningKey:
+    """A secret of its own for each id; the one called ``key_1`` has ``SECRET``."""
+    secret = SECRET if kid == "key_1" else secret_from(kid.encode().ljust(32), live=True)
     return shared_secret(KeyId(kid), secret, "backend", NOW)
 
 
@@ -55,7 +72,7 @@ class TestRing:
         loaded = await keyrings.load(PROJECT)
         assert loaded == revoked.ring
         assert [(each.kid, each.state) for each in loaded.keys] == [("key_2", "active"), ("key_1", "revoked")]
-        assert loaded.keys[0].material.reveal() == SECRET.encode()
+        assert loaded.keys[1].secret.reveal() == SECRET.encode()
 
     async def test_of_one_project_is_not_anothers(self, keyrings: KeyRings) -> None:
         await keyrings.change(PROJECT, lambda ring: ring.add(key("key_1")))
@@ -72,6 +89,54 @@ class TestRing:
         with pytest.raises(KeyUnknown):
             await keyrings.change(PROJECT, lambda ring: ring.revoke(KeyId("key_9"), NOW))
         assert not await store.redis.exists(schema.key_ring(PROJECT))
+
+
+class TestPublicKey:
+    async def test_is_loaded_as_it_was_stored(self, keyrings: KeyRings) -> None:
+        made = public_key(KeyId("key_1"), PEM, "chat", NOW)
+        await keyrings.change(PROJECT, lambda ring: ring.add(made))
+        assert (await keyrings.load(PROJECT)).keys == (made,)
+
+    async def test_becomes_no_secret_by_writing_another_algorithm_beside_it(
+        self, store: Store, keyrings: KeyRings
+    ) -> None:
+        """Whoever may write to the store could sign with what everybody may read."""
+        await keyrings.change(PROJECT, lambda ring: ring.add(public_key(KeyId("key_1"), PEM, "chat", NOW)))
+        held = await store.redis.hget(schema.key_ring(PROJECT), "value")
+        assert held is not None
+        assert held.count(b'"RS256"') == 1
+        for other in (b'"HS256"', b'"EdDSA"'):
+            await store.redis.hset(schema.key_ring(PROJECT), "value", held.replace(b'"RS256"', other))
+            with pytest.raises(StoreRefused, match="changed or moved"):
+                await keyrings.load(PROJECT)
+
+
+class TestFollowedSet:
+    async def test_is_remembered_by_its_address_and_not_by_what_it_held(self, store: Store, keyrings: KeyRings) -> None:
+        made = followed_set(KeyId("key_1"), URL, "shop", NOW)
+        found = (FollowedKey("r", "RS256", PublicMaterial(PEM.encode())),)
+        await keyrings.change(PROJECT, lambda ring: ring.add(replace(made, followed=found)))
+        assert (await keyrings.load(PROJECT)).keys == (made,)
+        assert URL.encode() in (await store.redis.hget(schema.key_ring(PROJECT), "value") or b"")
+
+    async def test_is_used_under_its_records_id(self, keyrings: KeyRings) -> None:
+        await keyrings.change(PROJECT, lambda ring: ring.add(followed_set(KeyId("key_1"), URL, "shop", NOW)))
+        await keyrings.touch(PROJECT, KeyId("key_1"), NOW)
+        assert (await keyrings.load(PROJECT)).keys[0].last_used_at == NOW
+
+
+class TestRingOfAnEarlierVersion:
+    async def test_is_loaded(self, store: Store, keyrings: KeyRings) -> None:
+        """As it was written before there were public keys: no address, and secrets sealed as they are today."""
+        await keyrings.change(PROJECT, lambda ring: ring.add(key("key_1")))
+        sealed = SEALER.seal("signing", PROJECT, "key_1", SECRET.encode())
+        earlier = {
+            "kid": "key_1", "algorithm": "HS256", "sealed": base64.b64encode(sealed).decode(), "name": "backend",
+            "state": "active", "created_at": NOW, "fingerprint": fingerprint(SECRET.encode()), "prefix": "cgs_live_",
+            "last_four": SECRET[-4:],
+        }  # fmt: skip
+        await store.redis.hset(schema.key_ring(PROJECT), "value", json.dumps({"keys": [earlier]}))
+        assert (await keyrings.load(PROJECT)).keys == (key("key_1"),)
 
 
 class TestWithdrawnKey:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import click
 
+from chatgateway.admin import agents
 from chatgateway.cli import answer
 from chatgateway.cli.ending import insist, told
 from chatgateway.cli.opened import Opened, on_store
 from chatgateway.core.project import AgentRecord, AgentRole
-from chatgateway.errors import ChatGatewayError
 from chatgateway.settings import Settings
 from chatgateway.types import ProjectId
-
-
-class AgentRefused(ChatGatewayError):
-    """The name or the password will not do. Says why."""
 
 
 @click.group(name="agent")
@@ -31,17 +27,9 @@ def command() -> None:
 @on_store
 async def add(at: Opened, *, name: str, projects: tuple[str, ...], role: AgentRole, link: bool, as_json: bool) -> None:
     """Let somebody answer for projects. They see every conversation of those, and nothing of others."""
-    for project in projects:
-        await at.projects.get_project(ProjectId(project))
+    served = [(await at.projects.get_project(ProjectId(project))).id for project in projects]
     password = None if link else answer.password(f"Password for {name}")
-    async with at.recorded("agent add", name) as recording:
-        try:
-            agent = await at.agents.create(
-                name, password, role=role, projects=tuple(map(ProjectId, projects)), intent=recording
-            )
-        except ValueError as error:
-            raise AgentRefused(str(error)) from error
-        recording.result = agent.id
+    agent = await agents.create(at, name, password, role=role, projects=served)
     row = _row(agent)
     if link:
         row["link"] = login_url(at.settings, await at.agents.create_link(agent.id))
@@ -68,12 +56,7 @@ async def passwd(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
     agent = await at.agents.by_name(name)
     password = answer.password(f"New password for {agent.name}")
     await _warn(at, agent, "", yes)
-    async with at.recorded("agent passwd", agent.id) as recording:
-        try:
-            changed = await at.agents.set_password(agent.id, password, intent=recording)
-        except ValueError as error:
-            raise AgentRefused(str(error)) from error
-        barrier = await at.withdraw(changed.control, recording)
+    _, barrier = await agents.set_password(at, agent, password)
     answer.record({"agent": agent.id, "name": agent.name} | told(barrier), as_json)
     insist(barrier, f"chatgateway agent passwd {agent.name!r}")
 
@@ -90,9 +73,7 @@ async def remove(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
     """
     agent = await at.agents.by_name(name)
     await _warn(at, agent, ", and nothing lets them in again", yes)
-    async with at.recorded("agent remove", agent.id) as recording:
-        changed = await at.agents.remove(agent.id, intent=recording)
-        barrier = await at.withdraw(changed.control, recording)
+    _, barrier = await agents.remove(at, agent)
     answer.record({"agent": agent.id, "name": agent.name} | told(barrier), as_json)
     insist(barrier, f"chatgateway agent list, to see that {agent.name!r} is gone")
 
@@ -104,9 +85,7 @@ async def remove(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
 async def link(at: Opened, *, name: str, as_json: bool) -> None:
     """Print a link that signs the agent in: once, within 15 minutes. Whoever has it first is that agent."""
     agent = await at.agents.by_name(name)
-    async with at.recorded("agent link", agent.id) as recording:
-        await recording.begin()
-        url = login_url(at.settings, await at.agents.create_link(agent.id))
+    url = login_url(at.settings, await agents.link(at, agent))
     answer.record({"agent": agent.id, "name": agent.name, "link": url}, as_json)
 
 

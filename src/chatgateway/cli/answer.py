@@ -148,8 +148,9 @@ def _yes_or_terminal(context: click.Context, _parameter: click.Parameter, yes: b
 
 
 def _some_way_out(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
-    printable = context.params.get("as_json") or context.params.get("dry_run") or sys.stdout.isatty()
-    if path is None and not printable:
+    # Nothing new is made by these, so there is nothing to show.
+    needless = any(context.params.get(name) for name in ("dry_run", "public", "jwks", "imported"))
+    if path is None and not (needless or context.params.get("as_json") or sys.stdout.isatty()):
         raise click.UsageError(
             "the new secret is shown once, and standard output is no terminal: add --secret-file FILE or --json"
         )

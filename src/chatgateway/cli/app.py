@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
 import click
 
+from chatgateway.admin import apps, reports
+from chatgateway.admin.apps import AppChange
 from chatgateway.cli import answer
 from chatgateway.cli.opened import Opened, on_store
 from chatgateway.core import origin
 from chatgateway.core.profiles import PROFILES
-from chatgateway.core.project import App
+from chatgateway.core.project import AdoptionPolicy, App, Enforcement
 from chatgateway.errors import PeerError
 from chatgateway.types import AppId, Policy, ProjectId
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_POLICIES = click.Choice(get_args(Policy))
 
 
 @click.group(name="app")
@@ -24,13 +27,49 @@ def command() -> None:
     """Places where a project meets visitors: a site, a mobile app. People and keys are shared by a project's apps."""
 
 
+def _normalised(_context: click.Context, _parameter: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(origin.normalise_pattern(text) for text in origins)
+    except PeerError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def _choices(function: _F) -> _F:
     for option in reversed(
         (
-            click.option("--origin", "origins", multiple=True, help="Pages that may embed it: https://shop.example"),
-            click.option("--policy", type=click.Choice(get_args(Policy)), help="Whom it lets in. Default: anyone"),
+            click.option(
+                "--origin",
+                "origins",
+                multiple=True,
+                callback=_normalised,
+                help="Pages that may embed it: https://shop.example",
+            ),
+            click.option("--policy", type=_POLICIES, help="Whom it lets in. Default: anyone"),
+            click.option(
+                "--policy-reported",
+                type=click.Choice([*get_args(Policy), "none"]),
+                help="A stricter policy that refuses nobody yet: app report lists whom it would refuse.",
+            ),
             click.option("--profile", type=click.Choice(sorted(PROFILES)), help="How its tokens are read."),
-            click.option("--absent-origin/--no-absent-origin", default=None, help="Let clients without Origin in."),
+            click.option(
+                "--require-expiry",
+                type=click.Choice(get_args(Enforcement)),
+                help="What happens to tokens without exp, where the profile takes them. Default: off",
+            ),
+            click.option(
+                "--adoption",
+                type=click.Choice(get_args(AdoptionPolicy)),
+                help="May a visitor keep the chat begun before signing in? Default: ask",
+            ),
+            click.option(
+                "--one-time-tokens/--no-one-time-tokens", default=None, help="Take each token once; it must carry jti."
+            ),
+            click.option(
+                "--absent-origin/--no-absent-origin",
+                "absent_origin_ok",
+                default=None,
+                help="Let clients without Origin in.",
+            ),
             click.option("--developer-mode/--no-developer-mode", default=None, help="Tell why a token was rejected."),
         )
     ):
@@ -45,34 +84,13 @@ def _choices(function: _F) -> _F:
 @answer.reading
 @on_store
 async def create(
-    at: Opened,
-    *,
-    project: str,
-    name: str,
-    origins: tuple[str, ...],
-    policy: Policy | None,
-    profile: str | None,
-    absent_origin: bool | None,
-    developer_mode: bool | None,
-    as_json: bool,
+    at: Opened, *, project: str, name: str, origins: tuple[str, ...], as_json: bool, **chosen: object
 ) -> None:
     """Make an app; its id goes into the page as data-app.
 
     Only pages of its origins may embed it. The first pages that may are given with --origin, once for each.
     """
-    async with at.recorded("app create", name, project) as recording:
-        made = await at.projects.create_app(
-            ProjectId(project),
-            name,
-            _normalised(origins),
-            policy=policy or "anyone",
-            profile=profile or "canonical",
-            absent_origin_ok=bool(absent_origin),
-            developer_mode=bool(developer_mode),
-            intent=recording,
-        )
-        recording.result = made.id
-    answer.record(_row(made), as_json)
+    _tell(await apps.create(at, ProjectId(project), _wanted(chosen, name=name, origins=origins)), as_json)
 
 
 @command.command("list")
@@ -89,51 +107,63 @@ async def list_apps(at: Opened, *, project: str | None, as_json: bool) -> None:
 @click.argument("app")
 @click.option("--name", help="What people call it.")
 @_choices
-@click.option("--remove-origin", "removed", multiple=True, help="An origin that may no longer embed it.")
+@click.option(
+    "--remove-origin", "removed", multiple=True, callback=_normalised, help="An origin that may no longer embed it."
+)
 @answer.reading
 @on_store
 async def set_app(
     at: Opened,
     *,
     app: str,
-    name: str | None,
     origins: tuple[str, ...],
-    policy: Policy | None,
-    profile: str | None,
-    absent_origin: bool | None,
-    developer_mode: bool | None,
     removed: tuple[str, ...],
     as_json: bool,
+    **chosen: object,
 ) -> None:
     """Change an app. --origin adds one to those that it has.
 
     What is changed counts for connections made from now on; those that are open stay open.
     """
-    added, gone = _normalised(origins), _normalised(removed)
-    given: dict[str, Any] = {
-        "name": name,
-        "policy": policy,
-        "profile": profile,
-        "absent_origin_ok": absent_origin,
-        "developer_mode": developer_mode,
-    }
-    chosen = {field: value for field, value in given.items() if value is not None}
-
-    def change(before: App) -> App:
-        kept = [known for known in dict.fromkeys((*before.origins, *added)) if known not in gone]
-        return dataclasses.replace(before, origins=tuple(kept), **chosen)
-
-    project, _ = await at.projects.get_app(AppId(app))
-    async with at.recorded("app set", app, project.id) as recording:
-        after = await at.projects.update_app(AppId(app), change, intent=recording)
-    answer.record(_row(after), as_json)
+    _tell(await apps.change(at, AppId(app), _wanted(chosen), added=origins, removed=removed), as_json)
 
 
-def _normalised(origins: Iterable[str]) -> tuple[str, ...]:
-    try:
-        return tuple(origin.normalise_pattern(text) for text in origins)
-    except PeerError as error:
-        raise click.UsageError(str(error)) from error
+@command.command("report")
+@click.argument("place", metavar="APP|PROJECT")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True)
+@answer.reading
+@on_store
+async def report(at: Opened, *, place: str, limit: int, as_json: bool) -> None:
+    """List whom rules that only report would have refused, the latest first: read it before turning one on.
+
+    The rules are --policy-reported and --require-expiry report. The last 1,000 of a project are remembered.
+    """
+    rows = [
+        {
+            "at": answer.instant(line.at),
+            "app": line.app,
+            "rule": line.rule,
+            "origin": line.origin,
+            "user": line.user,
+            "detail": line.detail,
+        }
+        for line in await reports.would_refuse(at, place, limit)
+    ]
+    answer.table(("at", "app", "rule", "origin", "user", "detail"), rows, as_json)
+
+
+def _wanted(chosen: dict[str, Any], **more: object) -> AppChange:
+    """Return what was given on the command line; ``--policy-reported none`` takes the report away."""
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | more
+    if given.get("policy_reported") == "none":
+        given["policy_reported"] = None
+    return AppChange(**given)
+
+
+def _tell(app: App, as_json: bool) -> None:
+    answer.record(_row(app), as_json)
+    for warning in apps.warnings(app):
+        click.echo(f"chatgateway: {warning}", err=True)
 
 
 def _row(app: App) -> dict[str, object]:
@@ -143,7 +173,11 @@ def _row(app: App) -> dict[str, object]:
         "name": app.name,
         "origins": list(app.origins),
         "policy": app.policy,
+        "policy_reported": app.policy_reported or "",
         "profile": app.profile,
+        "require_expiry": app.require_expiry,
+        "adoption": app.adoption,
+        "one_time_tokens": app.one_time_tokens,
         "absent_origin": app.absent_origin_ok,
         "developer_mode": app.developer_mode,
         "created_at": answer.instant(app.created_at),

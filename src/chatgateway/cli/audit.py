@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chatgateway.admin import audit
 from chatgateway.cli import FAILED, answer
 from chatgateway.cli.opened import Opened, on_store
 from chatgateway.core.audit import AuditEntry, Head
@@ -43,26 +44,18 @@ async def verify(at: Opened, *, project: str | None, head: str | None, as_json: 
     published = _parsed(head) if head else None
     if published is not None and project is None:
         raise click.UsageError("--head belongs to one chain: say which PROJECT")
-    if project is not None:
-        await at.projects.get_project(ProjectId(project))
-    chains = [project] if project is not None else ["", *(known.id for known in await at.projects.list_projects())]
-    rows: list[dict[str, object]] = []
-    broken = False
-    for chain in chains:
-        fault = await at.audit.verify(chain, published)
-        found = await at.audit.head(chain)
-        verdict = f"{fault.reason} at {fault.seq}" if fault else "whole"
-        rows.append(
-            {
-                "chain": chain or "(gateway)",
-                "entries": found.seq,
-                "verdict": verdict,
-                "head": f"{found.seq}:{found.hash}",
-            }
-        )
-        broken = broken or fault is not None
+    verdicts = await audit.verify(at, ProjectId(project) if project is not None else None, published)
+    rows = [
+        {
+            "chain": chain or "(gateway)",
+            "entries": end.seq,
+            "verdict": f"{fault.reason} at {fault.seq}" if fault else "whole",
+            "head": f"{end.seq}:{end.hash}",
+        }
+        for chain, end, fault in verdicts
+    ]
     answer.table(("chain", "entries", "verdict", "head"), rows, as_json)
-    if broken:
+    if any(verdict.fault for verdict in verdicts):
         raise click.exceptions.Exit(FAILED)
 
 

@@ -23,6 +23,9 @@ def command(chosen: Settings, example: bool, as_json: bool) -> int:
     if example:
         click.echo(settings.example(), nl=False)
         return DONE
+    from chatgateway.outside.smtp import smtp_of
+
+    smtp_of(chosen)  # what a mail server's url may say is known there
     rows: dict[str, object] = {}
     for field in msgspec.structs.fields(Settings):
         value = getattr(chosen, field.name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from chatgateway.admin import projects
 from chatgateway.cli import answer
-from chatgateway.cli.key import fresh_key
 from chatgateway.cli.opened import Opened, on_store
 from chatgateway.core.project import Project
 from chatgateway.types import ProjectId
@@ -29,17 +29,11 @@ async def create(at: Opened, *, name: str, test: bool, secret_file: Path | None,
     The key's secret is shown once. The project's own server signs its users in with it; keep it there.
     """
     with answer.secret_place(secret_file) as put:
-        async with at.recorded("project create", name) as recording:
-            project = await at.projects.create_project(name, test=test, intent=recording)
-            recording.result = project.id
-        async with at.recorded("key add", project.id, project.id) as recording:
-            key, secret = await fresh_key(at, project, "first")
-            await at.keyrings.change(project.id, lambda ring: ring.add(key), intent=recording)
-            recording.fingerprint, recording.result = key.fingerprint, key.kid
-        put(secret)
-    shown: dict[str, object] = {"project": project.id, "name": project.name, "kid": key.kid}
+        made = await projects.create(at, name, test=test)
+        put(made.secret)
+    shown: dict[str, object] = {"project": made.project.id, "name": made.project.name, "kid": made.key.kid}
     if secret_file is None:
-        shown["secret"] = secret
+        shown["secret"] = made.secret
     answer.record(shown, as_json)
 
 
@@ -58,15 +52,32 @@ async def list_projects(at: Opened, *, as_json: bool) -> None:
 @on_store
 async def show(at: Opened, *, project: str, as_json: bool) -> None:
     """Show one project with its apps, keys, agents and how many sessions are connected."""
-    found = await at.projects.get_project(ProjectId(project))
-    ring = await at.keyrings.load(found.id)
-    row = _row(found) | {
-        "apps": [app.id for app in await at.projects.list_apps(found.id)],
-        "keys": [key.kid for key in ring.usable()],
-        "agents": [agent.name for agent in await at.agents.list_agents(found.id)],
-        "sessions": len(await at.live_sessions(found.id)),
+    seen = await projects.overview(at, ProjectId(project))
+    row = _row(seen.project) | {
+        "apps": [app.id for app in seen.apps],
+        "keys": [key.kid for key in seen.keys],
+        "agents": [agent.name for agent in seen.agents],
+        "sessions": seen.sessions,
     }
     answer.record(row, as_json)
+
+
+@command.command("set")
+@click.argument("project")
+@click.option("--name", help="What people call it.")
+@click.option(
+    "--identify-by-email/--no-identify-by-email",
+    default=None,
+    help="Let a signed, proved address name a person too. Default: only ids do.",
+)
+@answer.reading
+@on_store
+async def set_project(
+    at: Opened, *, project: str, name: str | None, identify_by_email: bool | None, as_json: bool
+) -> None:
+    """Change a project. Counts for whoever signs in from now on; who is signed in stays who they are."""
+    after = await projects.change(at, ProjectId(project), name=name, identify_by_email=identify_by_email)
+    answer.record(_row(after), as_json)
 
 
 def _row(project: Project) -> dict[str, object]:
@@ -74,5 +85,6 @@ def _row(project: Project) -> dict[str, object]:
         "project": project.id,
         "name": project.name,
         "test": project.test,
+        "identify_by_email": project.identify_by_email,
         "created_at": answer.instant(project.created_at),
     }

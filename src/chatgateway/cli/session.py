@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from chatgateway.admin import sessions
 from chatgateway.cli import answer
 from chatgateway.cli.ending import insist, session_row, told, warn
 from chatgateway.cli.opened import Opened, on_store
-from chatgateway.errors import NotFound
 from chatgateway.types import KeyId, ProjectId, SessionId, UserId
 
 
@@ -44,18 +44,8 @@ async def end(at: Opened, *, project: str, session: str, yes: bool, as_json: boo
     """
     found = await at.projects.get_project(ProjectId(project))
     ended = SessionId(session)
-    row = (await at.sessions.of_project(found.id)).get(ended)
-    if row is None:
-        raise NotFound(f"no session {session} of project {project} is remembered")
-    user = UserId(row.user)
-    live = await at.live_sessions(found.id, user=user)
-    warn(f"Session {session} of {user} ends now", {ended: live[ended]} if ended in live else {}, yes)
-    async with at.recorded("session end", session, found.id) as recording:
-        await recording.begin()
-        # The marks first: what the session still sends is refused before any node has heard.
-        partitions = await at.sessions.partitions(found.id, user)
-        await at.control.mark_person(found.id, user, sorted(partitions), session, "ended")
-        entry = at.control.entry("session", found.id, session, "ended", await at.store.now())
-        barrier = await at.withdraw(await at.control.write(entry), recording)
+    row, is_live = await sessions.find(at, found.id, ended)
+    warn(f"Session {session} of {row.user} ends now", {ended: row} if is_live else {}, yes)
+    barrier = await sessions.end(at, found.id, ended)
     answer.record({"session": session} | told(barrier), as_json)
     insist(barrier, f"chatgateway session end {found.id} {session}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from chatgateway.core import effects as fx
 from chatgateway.core.conversation import new_conversation_id, ref_ms
 from chatgateway.core.effects import Effect
-from chatgateway.core.identity import Agent, Identity
+from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity
 from chatgateway.errors import DurabilityTimeout, Forbidden, FrameRejected, PeerError, Retry, StoreError, TooBig
 from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
@@ -21,7 +21,7 @@ from chatgateway.types import GENESIS_LINK, AgentId, Position, ProjectId, UnixMs
 FOLLOWED_MAX = 64
 """Conversations that one connection may follow at once."""
 
-_RESERVED = (f.Adopt, f.Unadopt, f.ProveEmail, f.Redact, f.AskToVerify)
+_RESERVED = (f.Redact, f.AskToVerify)
 _AGENTS_ONLY = (f.Inbox, f.Assign, f.Resolve, f.Reopen, f.Note, f.Away)
 
 
@@ -93,6 +93,14 @@ class Commands:
                 return self._append(conversation, _entry(conversation, ref, identity, "resolved"), "resolved")
             case f.Reopen(ref=ref, conversation=conversation):
                 return self._append(conversation, _entry(conversation, ref, identity, "reopened"), "reopened")
+            case f.Adopt() | f.Unadopt() if not isinstance(identity, Authenticated):
+                raise Forbidden("Only somebody who is signed in keeps, or gives back, an earlier chat.")
+            case f.ProveEmail(email=email, code=code):
+                if not isinstance(identity, Anonymous):
+                    raise Forbidden("Only an anonymous visitor proves an address; yours is said by your token.")
+                if bool(email) == bool(code):
+                    raise FrameRejected("prove_email has either an email, to ask for a code, or the code.")
+                return self._ask(frame)
             case _:
                 return self._ask(frame)
 
@@ -122,6 +130,12 @@ class Commands:
                 effect = fx.WriteNote(ref, conversation, text)
             case f.Away(ref=ref, on=on):
                 effect = fx.SetAway(ref, on)
+            case f.Adopt(ref=ref):
+                effect = fx.KeepChat(ref)
+            case f.Unadopt(ref=ref, receipt=receipt):
+                effect = fx.GiveChatBack(ref, receipt)
+            case f.ProveEmail(ref=ref, email=email, code=code):
+                effect = fx.ProveEmail(ref, email, code)
             case f.Context(ref=ref, page=page, facts=facts):
                 effect = fx.KeepContext(ref, page, facts)
             case _:

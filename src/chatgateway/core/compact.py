@@ -26,6 +26,8 @@ Reason = Literal[
     "exp_missing", "iat_missing", "not_an_instant", "instant_out_of_range", "exp_not_after_iat", "life_too_long",
     "issued_in_the_future", "not_yet_valid",
     "another_project", "id_missing", "ids_differ", "id_not_text", "id_length", "id_unsafe", "id_white_space",
+    "jti_missing", "jti_shape", "used_before",
+    "claim_missing", "claim_value", "list_expected", "list_too_long", "table_expected", "reserved_group",
     "text_expected", "text_unsafe", "email_shape", "boolean_expected", "person_too_big",
 ]  # fmt: skip
 """Why a token was rejected: for the log and the token doctor, never for the peer. Words never change meaning."""
@@ -81,7 +83,7 @@ def read(token: object) -> Compact:
     header, claims, _ = _decoded(header_run), _decoded(claims_run), _decoded(signature_run)
     if len(header) > HEADER_BYTES_MAX:
         raise refused("header_too_big")
-    compact = Compact(text, _object(header), _object(claims))
+    compact = Compact(text, strict_object(header), strict_object(claims))
     if compact.header.get("typ", "JWT") != "JWT":
         raise refused("typ")
     if not REFUSED_HEADERS.isdisjoint(compact.header):
@@ -100,7 +102,8 @@ def _decoded(run: str) -> bytes:
     return decoded
 
 
-def _object(encoded: bytes) -> dict[str, Any]:
+def strict_object(encoded: bytes) -> dict[str, Any]:
+    """Return the JSON object that ``encoded`` is to every parser alike. Raises TokenRejected."""
     try:
         text = encoded.decode()
         if _depth(text) > DEPTH_MAX:

@@ -31,6 +31,12 @@ ANONYMOUS_LIFE_MS: Final = 180 * 24 * 3600 * 1000
 SIGNED_LIFE_MS: Final = 3600 * 1000
 """At most. Only a customer token renews it, so the site's own sign-out reaches us within the hour."""
 
+COOKIE_LIFE_MS: Final = 2 * 365 * 24 * 3600 * 1000
+"""Sliding: of an anonymous identity that a browser keeps as a cookie."""
+
+COOKIE_USER: Final = "usr_cookie_"
+"""How the id of somebody begins who is kept in a cookie: it tells how long a tombstone must stand."""
+
 Kind = Literal["anonymous", "signed"]
 
 
@@ -45,6 +51,13 @@ class Credential:
     kind: Kind
     issued_at: UnixMs
     expires_at: UnixMs
+    first_issued_at: UnixMs | None = None
+    """Of an anonymous one that was made anew: when its identity got the first. None: this is the first."""
+
+    @property
+    def born_at(self) -> UnixMs:
+        """How old the identity behind it is, however often its credential was renewed."""
+        return self.issued_at if self.first_issued_at is None else self.first_issued_at
 
     def remaining_ms(self, now: UnixMs) -> int:
         """How long a tombstone must outlive it; 0 when it is over."""
@@ -54,7 +67,7 @@ class Credential:
         """Return an anonymous credential with its whole life before it. Raises ValueError for a signed one."""
         if self.kind != "anonymous":
             raise ValueError("only a customer token renews a signed session")
-        return replace(self, issued_at=now, expires_at=UnixMs(now + life_ms))
+        return replace(self, issued_at=now, expires_at=UnixMs(now + life_ms), first_issued_at=self.born_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class _Payload(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     kind: Kind
     issued_at: int
     expires_at: int
+    first_issued_at: int | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -98,6 +112,11 @@ def signed(
     return Credential(session, user, project, app, "signed", now, UnixMs(min(until, now + SIGNED_LIFE_MS)))
 
 
+def longest_life_ms(user: UserId) -> int:
+    """Return how long any credential of this stranger may live yet: what a tombstone must outlive."""
+    return COOKIE_LIFE_MS if user.startswith(COOKIE_USER) else ANONYMOUS_LIFE_MS
+
+
 def mint(credential: Credential, ring: CredentialRing) -> str:
     """Return the session token."""
     payload = _Payload(
@@ -109,6 +128,7 @@ def mint(credential: Credential, ring: CredentialRing) -> str:
         kind=credential.kind,
         issued_at=credential.issued_at,
         expires_at=credential.expires_at,
+        first_issued_at=credential.first_issued_at,
     )
     vouched = PREFIX + _text(_encode(payload))
     return f"{vouched}.{_mac(vouched, ring.keys[0])}"
@@ -139,6 +159,7 @@ def read(token: object, ring: CredentialRing, now: UnixMs) -> Credential:
         kind=payload.kind,
         issued_at=UnixMs(payload.issued_at),
         expires_at=UnixMs(payload.expires_at),
+        first_issued_at=None if payload.first_issued_at is None else UnixMs(payload.first_issued_at),
     )
 
 

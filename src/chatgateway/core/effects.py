@@ -16,7 +16,7 @@ from chatgateway.protocol.frames import Authenticate, ClientFrame, Hello, Inbox,
 from chatgateway.types import Policy, Position, ProjectId, SessionId, UnixMs, UserId
 
 Act = str
-"""What an append is: "text", "begin", "assigned", "resolved" or "reopened"."""
+"""What an append is: "text", "begin", "assigned", "resolved" or "reopened" (the rest is not ordered by sessions)."""
 
 
 # Events
@@ -53,6 +53,9 @@ class Bound:
     email: str = ""
     policy: Policy = "anyone"
     agents_present: bool = False
+    adoptable: tuple[str, ...] = ()
+    """Conversations begun before signing in that this session may adopt."""
+    email_proved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,17 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """An anonymous visitor proved an address: from now on their words carry that assurance.
+
+    ``ref`` is None where it was proved in another tab of the same visitor, and answers no command.
+    """
+
+    ref: str | None
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
 class Unfollowed:
     """A conversation that was followed may not be followed any more. Answers no command."""
 
@@ -133,6 +147,7 @@ Event = (
     | NotStored
     | Answered
     | Failed
+    | Proved
     | Unfollowed
     | TrustWithdrawn
     | Ended
@@ -254,6 +269,30 @@ class KeepContext:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepChat:
+    """Adopt what was begun on this connection before signing in."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveChatBack:
+    """Undo an adoption."""
+
+    ref: str
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProveEmail:
+    """Send a code to ``email``, or judge ``code``. The latter is answered by Proved or Failed."""
+
+    ref: str
+    email: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Say goodbye, then close."""
 
@@ -278,5 +317,8 @@ Effect = (
     | WriteNote
     | SetAway
     | KeepContext
+    | KeepChat
+    | GiveChatBack
+    | ProveEmail
     | End
 )

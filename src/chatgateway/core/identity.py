@@ -8,23 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chatgateway.types import AgentId, Assurance, ExternalId, KeyId, ProjectId, Role, UnixMs, UserId
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What a project knows of somebody. Signed fields win over everything a page says."""
-
-    user: UserId
-    external_id: ExternalId = ExternalId("")
-    name: str = ""
-    email: str = ""
-    email_proved: bool = False
-    signed: tuple[str, ...] = ()
-    """Names of the fields that came in a signed token."""
-    created_at: UnixMs = UnixMs(0)
-    updated_at: UnixMs = UnixMs(0)
-    blocked: bool = False
+from chatgateway.types import AgentId, Assurance, KeyId, Policy, ProjectId, Role, UnixMs, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +17,12 @@ class Anonymous:
 
     user: UserId
     expires_at: UnixMs
+    email: str = ""
+    """The address that this visitor proved to control; it opens nobody's history."""
 
     @property
     def assurance(self) -> Assurance:
-        return "anonymous"
+        return "email" if self.email else "anonymous"
 
     @property
     def role(self) -> Role:
@@ -91,3 +77,14 @@ class Agent:
 
 
 Identity = Anonymous | Authenticated | Agent
+
+
+def admitted(policy: Policy, assurance: Assurance) -> bool:
+    """Does somebody of this assurance meet what an app demands before they read or write?"""
+    match policy:
+        case "anyone":
+            return True
+        case "email":
+            return assurance != "anonymous"
+        case "signed":
+            return assurance in ("signed", "agent")

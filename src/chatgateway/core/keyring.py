@@ -13,14 +13,18 @@ import hashlib
 import hmac
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from chatgateway.core.public_key import FollowedKey, PublicMaterial, public_material
 from chatgateway.errors import KeyUnknown
 from chatgateway.types import KeyId, UnixMs
 
 KeyState = Literal["pending", "active", "retiring", "revoked", "destroyed"]
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+KeyKind = Literal["HS256", "RS256", "ES256", "EdDSA", "JWKS"]
+"""A shared secret, a public key, or a set of public keys that somebody else publishes and that is followed."""
 
 KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a ``kid`` may look like. Anything else in a token is not worth a look at the ring."""
@@ -31,6 +35,10 @@ SECRET_PATTERN: Final = re.compile(r"cgs_(?:live|test)_[0-9A-Za-z]{43}_[0-9A-Za-
 ENTROPY_BYTES: Final = 32
 SECRET_BYTES_MIN: Final = 32
 """An HMAC key as long as its hash (RFC 7518 section 3.2)."""
+
+URL_CHARS_MAX: Final = 2_048
+_HTTPS_URL: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[!-~]*)?")
+"""Printable ASCII, a host, and neither a password nor a fragment: enough for an address that an operator pastes."""
 
 LATELY_MS: Final = 24 * 3600 * 1000
 """For so long after a revocation a token of the dead key is told why: its server may not have heard of the new one."""
@@ -64,11 +72,15 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A shared secret (HS256: the UTF-8 of the whole text) or a public key (PEM), and what has become of it."""
+    """What vouches for a project's people, and what has become of it.
+
+    A followed set is one record: its keys sign, but whom they vouch for rests on the record, and ends with it.
+    """
 
     kid: KeyId
-    algorithm: Algorithm
-    material: Material
+    algorithm: KeyKind
+    material: Material | PublicMaterial
+    """A shared secret (the UTF-8 of the whole text) or a public key. Of a followed set: an empty public one."""
     name: str
     state: KeyState
     created_at: UnixMs
@@ -77,6 +89,17 @@ class SigningKey:
     last_four: str
     revoked_at: UnixMs | None = None
     last_used_at: UnixMs | None = None
+    url: str = ""
+    """Where a followed set is published."""
+    followed: tuple[FollowedKey, ...] = ()
+    """The keys of a followed set, as they were fetched last. Never stored."""
+
+    @property
+    def secret(self) -> Material:
+        """The shared secret. Raises TypeError for any other kind of key."""
+        if not isinstance(self.material, Material):
+            raise TypeError(f"{self.kid} is a public key: there is no secret")
+        return self.material
 
     @property
     def usable(self) -> bool:
@@ -115,16 +138,23 @@ class KeyRing:
     def knows(self, kid: KeyId) -> bool:
         return self.get(kid) is not None
 
-    def usable(self, algorithm: Algorithm | None = None) -> tuple[SigningKey, ...]:
+    def usable(self, algorithm: KeyKind | None = None) -> tuple[SigningKey, ...]:
         """Return the keys that vouch for people now, newest first; with ``algorithm``, those of that kind."""
         return tuple(key for key in self.keys if key.usable and algorithm in (None, key.algorithm))
 
     def add(self, key: SigningKey) -> KeyRing:
-        """Put ``key`` in front. Raises ValueError when its id was used before or could not stand in a token."""
+        """Put ``key`` in front.
+
+        Raises ValueError when its id was used before or could not stand in a token, or when the same key is or was here
+        under another id: to revoke it must mean that it is gone, and a leaked key must not come back.
+        """
         if not KEY_ID.fullmatch(key.kid):
             raise ValueError(f"key id {key.kid!r} is not of the form {KEY_ID.pattern}")
         if self.knows(key.kid):
             raise ValueError(f"key id {key.kid} was used before")
+        for other in self.keys:
+            if other.fingerprint == key.fingerprint and not (other.dead and key.algorithm == "JWKS"):
+                raise ValueError(f"that key is here already, as {other.kid} ({other.state}): make a new one")
         return KeyRing(self.revision + 1, (key, *self.keys))
 
     def regenerate(self, kid: KeyId, fresh: SigningKey, now: UnixMs) -> KeyRing:
@@ -133,7 +163,7 @@ class KeyRing:
         Raises KeyUnknown, or ValueError when ``kid`` is a public key or the fresh id was used before.
         """
         if self._known(kid).algorithm != "HS256":
-            raise ValueError(f"{kid} is a public key: there is no secret to regenerate")
+            raise ValueError(f"{kid} is a public key or a set of them: there is no secret to regenerate")
         return replace(self.revoke(kid, now).add(fresh), revision=self.revision + 1)
 
     def revoke(self, kid: KeyId, now: UnixMs) -> KeyRing:
@@ -144,6 +174,11 @@ class KeyRing:
         dead = self._known(kid).revoked(now)
         return KeyRing(self.revision + 1, tuple(dead if key.kid == kid else key for key in self.keys))
 
+    def following(self, sets: Mapping[KeyId, tuple[FollowedKey, ...]]) -> KeyRing:
+        """Return the ring with the keys of its followed sets, by the record's id. A set that is not given has none."""
+        filled = (replace(key, followed=sets.get(key.kid, ())) if key.algorithm == "JWKS" else key for key in self.keys)
+        return replace(self, keys=tuple(filled))
+
     def _known(self, kid: KeyId) -> SigningKey:
         key = self.get(kid)
         if key is None:
@@ -152,10 +187,15 @@ class KeyRing:
 
 
 def shared_secret(kid: KeyId, secret: str, name: str, now: UnixMs) -> SigningKey:
-    """Return an active HS256 key for ``secret``. Raises ValueError under 32 bytes."""
+    """Return an active HS256 key for ``secret``, be it ours or one that a project brings along.
+
+    Raises ValueError under 32 bytes, and for half a key pair.
+    """
     material = secret.encode()
     if len(material) < SECRET_BYTES_MIN:
         raise ValueError(f"a shared secret has at least {SECRET_BYTES_MIN} bytes, this one has {len(material)}")
+    if "-----BEGIN" in secret or secret.lstrip().startswith("{"):
+        raise ValueError("that is a key file, not a shared secret: paste a public key as a public key")
     prefix = next((known for known in ("cgs_live_", "cgs_test_") if secret.startswith(known)), "")
     return SigningKey(
         kid=kid,
@@ -170,6 +210,40 @@ def shared_secret(kid: KeyId, secret: str, name: str, now: UnixMs) -> SigningKey
     )
 
 
+def public_key(kid: KeyId, text: str, name: str, now: UnixMs) -> SigningKey:
+    """Return an active key for the PEM or JWK in ``text``. Raises ValueError, with one sentence, for anything else."""
+    algorithm, material = public_material(text)
+    return _active(kid, algorithm, material, name, now, fingerprint(material.pem))
+
+
+def followed_set(kid: KeyId, url: str, name: str, now: UnixMs) -> SigningKey:
+    """Return an active record that stands for the keys published at ``url``.
+
+    Raises ValueError unless it is an https address without a password or a fragment.
+    """
+    if url.lower().startswith("http:"):
+        raise ValueError("a key set is followed over https only: whoever stands in between could put in keys of theirs")
+    if len(url) > URL_CHARS_MAX or not _HTTPS_URL.fullmatch(url) or "#" in url:
+        raise ValueError("that is no address of a key set: https://, a host and a path, without password and fragment")
+    return replace(_active(kid, "JWKS", PublicMaterial(b""), name, now, fingerprint(url.encode())), url=url)
+
+
+def _active(
+    kid: KeyId, kind: KeyKind, material: PublicMaterial, name: str, now: UnixMs, fingerprint: str
+) -> SigningKey:
+    return SigningKey(
+        kid=kid,
+        algorithm=kind,
+        material=material,
+        name=name,
+        state="active",
+        created_at=now,
+        fingerprint=fingerprint,
+        prefix="",
+        last_four="",
+    )
+
+
 def fingerprint(material: bytes) -> str:
     """Return 16 hexadecimal digits by which two people can tell that they hold the same key without showing it."""
     return hashlib.sha256(b"chatgateway fingerprint\0" + material).hexdigest()[:16]
@@ -177,15 +251,28 @@ def fingerprint(material: bytes) -> str:
 
 def secret_from(entropy: bytes, live: bool) -> str:
     """Return the text of a secret made of 32 random bytes. Raises ValueError for any other number of them."""
+    return secret_text(f"cgs_{'live' if live else 'test'}_", entropy)
+
+
+def secret_text(prefix: str, entropy: bytes) -> str:
+    """Return ``prefix``, 32 random bytes as 43 characters of base 62, ``_`` and their checksum.
+
+    Raises ValueError for any other number of bytes.
+    """
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"a secret is made of {ENTROPY_BYTES} random bytes, not {len(entropy)}")
-    body = f"cgs_{'live' if live else 'test'}_{_base62(int.from_bytes(entropy, 'big'), 43)}"
+    body = f"{prefix}{_base62(int.from_bytes(entropy, 'big'), 43)}"
     return f"{body}_{_checksum(body)}"
+
+
+def has_checksum(text: str) -> bool:
+    """Do the last six characters of ``text`` fit what stands before them?"""
+    return _checksum(text[:-7]) == text[-6:]
 
 
 def is_secret(text: str) -> bool:
     """Is all of ``text`` one of our secrets, without a typing error? Nobody needs to be asked for the answer."""
-    return bool(SECRET_PATTERN.fullmatch(text)) and _checksum(text[:-7]) == text[-6:]
+    return bool(SECRET_PATTERN.fullmatch(text)) and has_checksum(text)
 
 
 def is_secret_like(text: str) -> bool:

@@ -16,6 +16,12 @@ NAME_MAX = 100
 
 AgentRole = Literal["agent", "admin"]
 
+Enforcement = Literal["off", "report", "on"]
+"""A rule that is not asked, one that only reports whom it would refuse, or one that refuses."""
+
+AdoptionPolicy = Literal["ask", "never", "carry_over"]
+"""What becomes of a chat begun before signing in: the visitor is asked, it stays apart, or it is adopted unasked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -26,6 +32,8 @@ class Project:
     test: bool = False
     """Its secrets say ``cgs_test_``, so that nobody takes them for the real ones."""
     created_at: UnixMs = UnixMs(0)
+    identify_by_email: bool = False
+    """A signed, verified address names a person too. Off: an address is a fact about somebody, never who they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,13 @@ class App:
     developer_mode: bool = False
     """Tell the client the precise reason why a token was rejected."""
     created_at: UnixMs = UnixMs(0)
+    policy_reported: Policy | None = None
+    """A stricter policy that refuses nobody yet: it lists who would be refused."""
+    require_expiry: Enforcement = "off"
+    """For profiles that take tokens without ``exp``: report, or refuse, those that have none."""
+    adoption: AdoptionPolicy = "ask"
+    one_time_tokens: bool = False
+    """A token is good for one exchange: it must carry ``jti``, and the second one is refused."""
 
 
 @dataclass(frozen=True, slots=True)

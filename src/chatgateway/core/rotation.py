@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chatgateway.close_codes import CloseCode
-from chatgateway.errors import AppUnknown, Forbidden, KeyRevoked, PeerError, SignedOut, UserRevoked
+from chatgateway.errors import AppUnknown, Forbidden, IdentityChanged, KeyRevoked, PeerError, SignedOut, UserRevoked
 from chatgateway.types import AgentId, KeyId, ProjectId, SessionId, UnixMs, UserId, Version
 
 ControlKind = Literal["key", "agent", "person", "session", "project"]
@@ -147,6 +147,8 @@ def ended(why: str, *, anonymous: bool = False) -> CloseCode:
             return CloseCode.SIGNED_OUT
         case "erased":
             return CloseCode.IDENTITY_ERASED
+        case "adopted":
+            return CloseCode.IDENTITY_CHANGED
         case _:
             return CloseCode.USER_REVOKED
 
@@ -171,5 +173,7 @@ def trust_gone(code: CloseCode) -> PeerError:
             return SignedOut()
         case CloseCode.APP_UNKNOWN:
             return AppUnknown()
+        case CloseCode.IDENTITY_CHANGED:
+            return IdentityChanged("This visitor signed in and kept the chat; start anew.")
         case _:
             return UserRevoked()

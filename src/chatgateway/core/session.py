@@ -22,11 +22,11 @@ from chatgateway.close_codes import ClientAction, CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.commands import Commands, refusal
 from chatgateway.core.effects import Effect, Event
-from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity
+from chatgateway.core.identity import Agent, Anonymous, Authenticated, Identity, admitted
 from chatgateway.core.limits import Bucket, Rate
-from chatgateway.errors import FrameRejected, PeerError, RateLimited, StoreError
+from chatgateway.errors import EmailRequired, Forbidden, FrameRejected, PeerError, RateLimited, StoreError
 from chatgateway.protocol import frames as f
-from chatgateway.types import Durability, Position, ProjectId, SessionId, UnixMs
+from chatgateway.types import Durability, Policy, Position, ProjectId, SessionId, UnixMs
 
 NEVER = UnixMs(2**53 - 1)
 EXPIRY_GRACE_MS = 25_000
@@ -81,7 +81,7 @@ class Session:
         self.identity: Identity | None = None
         self.session = SessionId("")
         self.project = ProjectId("")
-        self.policy = "anyone"
+        self.policy: Policy = "anyone"
         self.born_at = now
         self.heard_at = now
         self.expires_at = NEVER
@@ -138,6 +138,8 @@ class Session:
                 self._commands.settle(ref)
                 self._commands.forget(unfollowed)
                 return [fx.Say(refusal(ref or unfollowed, error)), *self._pump()]
+            case fx.Proved(ref, identity):
+                return self._proved(ref, identity)
             case fx.Unfollowed(conversation, error):
                 self._commands.forget(conversation)
                 return [fx.Say(refusal(conversation, error))]
@@ -225,9 +227,15 @@ class Session:
                 return [fx.SignOff(frame.ref, frame.everywhere)]
             case _:
                 try:
+                    self._require_admitted(frame, identity)
                     return self._commands.order(frame, identity, self.project)
                 except PeerError as error:
                     return [fx.Say(refusal(frame.ref, error))]
+
+    def _require_admitted(self, frame: f.ClientFrame, identity: Identity) -> None:
+        """The app's policy gates reading and writing; what leads to meeting it stays open."""
+        if not admitted(self.policy, identity.assurance) and not isinstance(frame, _TOWARDS_THE_POLICY):
+            raise EmailRequired if self.policy == "email" else Forbidden
 
     # Who is speaking
 
@@ -250,7 +258,32 @@ class Session:
         # a sign-out that was refused leaves everything as it was.
         left = [] if self._goes_on(before, bound.identity) else self._commands.leave_all()
         unfollow: list[Effect] = [fx.Unfollow(conversation) for conversation in left]
+        if not admitted(self.policy, bound.identity.assurance):
+            resume = {}
         return [*unfollow, fx.Say(frame), *self._commands.resume(resume), *self._pump()]
+
+    def _proved(self, ref: str | None, identity: Identity) -> list[Effect]:
+        """The same visitor, more surely.
+
+        In the tab that answered nobody else can be here: a change of identity waits for open commands. In another tab
+        somebody may have signed in, or out, meanwhile: what a stranger proved is not theirs.
+        """
+        if ref is not None:
+            self._commands.settle(ref)
+        before = self.identity
+        if not isinstance(before, Anonymous) or before.user != identity.user:
+            return self._pump()
+        self.identity = identity
+        frame = f.Identity(
+            ref=ref or "",
+            session=self.session,
+            user=identity.user,
+            identity=identity.assurance,
+            email=identity.email if isinstance(identity, Anonymous) else "",
+            email_proved=True,
+            expires_at=identity.expires_at,
+        )
+        return [fx.Say(frame), *self._pump()]
 
     @staticmethod
     def _goes_on(before: Identity | None, now: Identity) -> bool:
@@ -278,6 +311,7 @@ class Session:
             agents_present=bound.agents_present,
             projects=sorted(identity.projects) if isinstance(identity, Agent) else [],
             policy=bound.policy,
+            adoptable=list(bound.adoptable),
         )
 
     def _identified(self, bound: fx.Bound) -> f.Identity:
@@ -290,6 +324,8 @@ class Session:
             email=bound.email,
             session_token=bound.session_token,
             expires_at=bound.identity.expires_at,
+            adoptable=list(bound.adoptable),
+            email_proved=bound.email_proved,
         )
 
     def _bind_refused(self, ref: str, error: Exception, after_ms: int) -> list[Effect]:
@@ -332,6 +368,9 @@ class Session:
         self._deadline = self.next_beat_at = self._wanted_at = NEVER
         return [fx.End(code, after_ms, sentence)]
 
+
+_TOWARDS_THE_POLICY = (f.ProveEmail, f.Context)
+"""What a visitor may say before meeting the app's policy (besides authenticate and sign_out)."""
 
 _GOODBYE: dict[ClientAction, f.GoodbyeRetry] = {
     ClientAction.BACK_OFF_AND_RESUME: "resume",

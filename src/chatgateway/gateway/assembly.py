@@ -22,14 +22,24 @@ from chatgateway.core import effects as fx
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.core.session import SessionRules
 from chatgateway.errors import KeyUnknown, StoreError, StoreRefused
+from chatgateway.gateway.admission import Admission
+from chatgateway.gateway.adoption import Adoption
+from chatgateway.gateway.behalf import Behalf
 from chatgateway.gateway.claims import Claims
+from chatgateway.gateway.cors import Origins
+from chatgateway.gateway.departure import Departure
 from chatgateway.gateway.desk import Desk
 from chatgateway.gateway.doors import Doors
 from chatgateway.gateway.errands import Errands
+from chatgateway.gateway.exchange import Exchange
 from chatgateway.gateway.fanout import Fanout
+from chatgateway.gateway.grants import Grants
+from chatgateway.gateway.keysets import Signers
 from chatgateway.gateway.node import Node
 from chatgateway.gateway.outbox import Flusher
+from chatgateway.gateway.pace import Pace
 from chatgateway.gateway.parts import Parts
+from chatgateway.gateway.proving import Proving
 from chatgateway.gateway.roster import Roster
 from chatgateway.gateway.routes import routes
 from chatgateway.gateway.server import Server, build_config
@@ -38,9 +48,14 @@ from chatgateway.gateway.speaker import Speaker
 from chatgateway.gateway.timing import TimingWheel
 from chatgateway.gateway.wire import Wire
 from chatgateway.log import log
+from chatgateway.outside.mail import Mailer
+from chatgateway.outside.smtp import smtp_of
 from chatgateway.settings import Settings
 from chatgateway.store import schema
+from chatgateway.store.admins import Admins
+from chatgateway.store.adoptions import Adoptions
 from chatgateway.store.agents import Agents
+from chatgateway.store.audit import Audit
 from chatgateway.store.control import Control
 from chatgateway.store.conversations import Conversations
 from chatgateway.store.identities import Identities
@@ -49,6 +64,8 @@ from chatgateway.store.keyrings import KeyRings
 from chatgateway.store.nodes import Nodes
 from chatgateway.store.opening import OpenedStore, opened_store
 from chatgateway.store.projects import Projects
+from chatgateway.store.proofs import Proofs
+from chatgateway.store.reports import Reports
 from chatgateway.store.sessions import Sessions
 from chatgateway.store.watermark import Watermark
 from chatgateway.types import KeyId, UserId
@@ -74,8 +91,13 @@ def rules_of(settings: Settings) -> SessionRules:
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel) -> AsyncGenerator[Parts]:
-    """Yield the parts of a gateway that has caught up and holds a lease. Raises StoreError."""
+async def assembled(
+    settings: Settings, opened: OpenedStore, wheel: TimingWheel, mailer: Mailer | None = None
+) -> AsyncGenerator[Parts]:
+    """Yield the parts of a gateway that has caught up and holds a lease. Raises SettingsError, StoreError.
+
+    ``mailer`` takes the mails instead of the server that the settings name.
+    """
     store, sealer = opened
     keyrings = KeyRings(store, sealer)
     parts = Parts(
@@ -84,12 +106,18 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
         store=store,
         projects=Projects(store),
         keyrings=keyrings,
+        admins=Admins(store),
         identities=Identities(store),
         agents=Agents(store),
         sessions=Sessions(store),
         conversations=Conversations(store),
         inbox=Inbox(store),
         control=Control(store),
+        reports=Reports(store),
+        audit=Audit(store, sealer),
+        adoptions=Adoptions(store),
+        proofs=Proofs(store, settings.mails_per_hour_max),
+        mailer=mailer or smtp_of(settings),
         credential_ring=await keyrings.gateway_ring(),
         wheel=wheel,
         flusher=Flusher(),
@@ -102,9 +130,9 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
             with contextlib.suppress(KeyUnknown, ValueError, StoreError):
                 now = parts.node.now()
                 await keyrings.change(entry.project, lambda ring: ring.revoke(KeyId(entry.subject), now))
-        elif entry.kind == "person" and entry.why in ("signed_out", "blocked"):
+        elif entry.kind == "person" and entry.why in ("signed_out", "adopted", "blocked"):
             user = UserId(entry.subject)
-            field = "*" if entry.why == "signed_out" else "blocked"
+            field = "blocked" if entry.why == "blocked" else "*"
             partitions = await parts.sessions.partitions(entry.project, user)
             await parts.control.mark_person(entry.project, user, list(partitions), field, str(entry.at))
 
@@ -113,7 +141,11 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
         lease_s=settings.lease_s, cut_off_s=settings.cut_off_s, reassert=reassert,
     )  # fmt: skip
     parts.doors, parts.errands, parts.sign_in = Doors(parts), Errands(parts), SignIn(parts)
+    parts.behalf, parts.pace, parts.origins = Behalf(parts), Pace(parts), Origins(parts)
+    parts.departure, parts.grants = Departure(parts), Grants(parts)
+    parts.admission, parts.exchange, parts.signers = Admission(parts), Exchange(parts), Signers(parts)
     parts.speaker, parts.claims = Speaker(parts), Claims(parts)
+    parts.adoption, parts.proving = Adoption(parts), Proving(parts)
     subscriber = await store.open_subscriber(parts.node.id)
     parts.fanout, parts.desk = Fanout(parts, subscriber), Desk(parts, subscriber)
 
@@ -132,9 +164,11 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
     node.on_lease = on_lease
     node.on_cut_off = lambda: parts.errands.spawn(end_all(parts, CloseCode.LEASE_LOST))
     await subscriber.subscribe(schema.DOORBELL, node.ring_doorbell)
+    await subscriber.subscribe(schema.TOLD, parts.adoption.told)
     parts.probe_age_ms = lambda: subscriber.probe_age_ms
     await node.start()
     watching = asyncio.create_task(_watch_store(parts), name="store.check")
+    sweeping = asyncio.create_task(parts.adoption.sweep_on(), name="adoption.sweep")
     log.info(
         "gateway.started", node=node.id, server=store.server, durability=store.durability, detail=__version__,
         version=node.trust.applied,
@@ -142,9 +176,11 @@ async def assembled(settings: Settings, opened: OpenedStore, wheel: TimingWheel)
     try:
         yield parts
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in (watching, sweeping):
+            task.cancel()
+        await asyncio.gather(watching, sweeping, return_exceptions=True)
         await parts.errands.stop()
+        parts.signers.sets.close()
         await node.stop()
         await subscriber.close()
 
@@ -215,8 +251,11 @@ def _tell_health(health: str | None) -> None:
         log.error("store.ailing", detail=health)
 
 
-async def run(settings: Settings) -> int:
-    """Serve until SIGTERM, and return the exit status. Raises SettingsError, StoreError before anybody is let in."""
+async def run(settings: Settings, mailer: Mailer | None = None) -> int:
+    """Serve until SIGTERM, and return the exit status. Raises SettingsError, StoreError before anybody is let in.
+
+    ``mailer`` takes the mails instead of the server that the settings name.
+    """
     wheel = TimingWheel()
     wire = Wire(
         wheel,
@@ -239,7 +278,7 @@ async def run(settings: Settings) -> int:
     port = await server.bind()
     async with (
         opened_store(settings, on_health=_tell_health) as opened,
-        assembled(settings, opened, wheel) as parts,
+        assembled(settings, opened, wheel, mailer) as parts,
     ):
         parts.own_origins = _own_origins(settings, port)
         app.state.parts = parts

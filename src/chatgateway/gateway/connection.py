@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from chatgateway.close_codes import CloseCode
 from chatgateway.core import effects as fx
-from chatgateway.core.identity import Agent, Authenticated
+from chatgateway.core.credential import Credential
+from chatgateway.core.identity import Agent, Authenticated, Identity
 from chatgateway.core.rotation import Grounds, Trust
 from chatgateway.core.session import NEVER, Session, State, goodbye
 from chatgateway.errors import PeerError, StoreUnavailable, TooBig
@@ -53,7 +54,7 @@ class Connection:
 
     __slots__ = (
         "_deadline", "_live", "_outbox", "_parts", "_wake_at", "away", "caller", "closed", "credential", "ended",
-        "followed", "grounds", "group", "inboxes", "row", "session", "wanted", "withdrawn",
+        "followed", "grounds", "group", "inboxes", "presented", "row", "session", "wanted", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, live: LiveSocket, caller: Caller) -> None:
@@ -70,6 +71,8 @@ class Connection:
         """Trust in this person, session or agent (not its key) was withdrawn."""
         self.row: SessionRow | None = None
         self.credential = ""
+        self.presented: Credential | None = None
+        """The anonymous credential that came, live, with the customer token that this connection is signed in by."""
         self.wanted: dict[ConversationId, fx.Follow] = {}
         """What the session follows, from the order on; the hub comes later."""
         self.followed: dict[ConversationId, Hub] = {}
@@ -186,6 +189,11 @@ class Connection:
             return self.group.withdrawn
         return trust.judge(self.grounds) if self.grounds is not None else None
 
+    def end_trust(self, code: CloseCode) -> None:
+        """Trust in this person, session or agent was found to be gone: end, and accept and hand out nothing more."""
+        self.withdrawn = self.withdrawn or code
+        self.hear(fx.TrustWithdrawn(code, 0))
+
     def rest_on(self, grounds: Grounds) -> None:
         """Join the roster under new grounds, before they are bound; the old ones are left."""
         roster = self._parts.roster
@@ -231,6 +239,10 @@ class Connection:
             log.info("session.refused", app=self.caller.app, code=end.code.reason, address=self.caller.address)
 
     # Who it is
+
+    @property
+    def identity(self) -> Identity | None:
+        return self.session.identity
 
     @property
     def side(self) -> str:

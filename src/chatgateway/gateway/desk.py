@@ -64,12 +64,16 @@ class Desk:
         heads = await self.heads_of(
             connection.session.project, connection.user, connection.earlier, connection.session_id
         )
-        previews = await asyncio.gather(*(self._preview(head.conversation) for head in heads))
+        previews = await self.previews(heads)
         views = tuple(
             visitors_view(head, connection.user, ref=ref, more=index + 1 < len(heads), preview=preview)
             for index, (head, preview) in enumerate(zip(heads, previews, strict=True))
         )
         connection.hear(fx.Answered(ref, views, ack=not views))
+
+    async def previews(self, heads: list[Head]) -> list[str]:
+        """Return the beginning of what was said last in each of these conversations. Raises StoreError."""
+        return await asyncio.gather(*(self._preview(head.conversation) for head in heads))
 
     async def heads_of(
         self, project: ProjectId, user: UserId, earlier: UserId | None, session: SessionId
@@ -78,7 +82,8 @@ class Desk:
         names = await self._parts.conversations.of_person(project, user)
         if earlier is not None:
             names += await self._parts.conversations.of_person(project, earlier)
-        heads = await asyncio.gather(*(self.head(name) for name in names))
+        # One that was kept, or may be soon, stands in both lists.
+        heads = await asyncio.gather(*(self.head(name) for name in dict.fromkeys(names)))
         mine = [head for head in heads if head is not None and head.may_read(user, session)]
         return sorted(mine, key=lambda head: head.top.at, reverse=True)
 

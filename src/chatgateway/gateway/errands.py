@@ -1,49 +1,37 @@
-"""Carry out what a session orders of the store, on its behalf and under its judgement.
+"""Carry out what a session orders: of the store through behalf.py, of the other parts directly.
 
-Every script carries the version that was applied when the session was judged, and the session is judged anew for every
-call: a dead one asks nothing. An answer "stale" means that the partition knows of withdrawn trust that this node has
-not heard of: the node catches up, the session is judged again, and a survivor's call is repeated. Nobody who survives
-notices.
+Whatever one command meets ends as its answer, and what is under way is known, so that a stop ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from chatgateway.close_codes import CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent, Anonymous
-from chatgateway.core.rotation import ended
 from chatgateway.errors import (
-    ChatGatewayError,
     Forbidden,
     NotFound,
     PeerError,
-    Stale,
     StoreError,
     StoreUnavailable,
-    Withdrawn,
 )
+from chatgateway.gateway.behalf import Ask, appending, marking, paging
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.views import raw
 from chatgateway.log import log
 from chatgateway.protocol import codec
 from chatgateway.protocol import frames as f
 from chatgateway.store import schema
-from chatgateway.store.conversations import Acting, Entry, Page, agent_channel, event_channel, require_conversation
+from chatgateway.store.conversations import Acting, Page, agent_channel, event_channel, require_conversation
 from chatgateway.store.sessions import SessionRow, closed
 from chatgateway.types import AgentId, ConversationId, ProjectId, SessionId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
-
-Ask = Callable[[Acting, Callable[[Any], None]], None]
-"""A store call: told on whose behalf, and whom to tell."""
-
-REPEATS_MAX = 8
-"""Fences raised in a row that one call survives."""
 
 CLOSED_BATCH_MS = 2_000
 """Closed sessions are noted in their rows this often; best effort within 5 s."""
@@ -61,94 +49,15 @@ class Errands:
 
     def acting(self, connection: Connection, project: ProjectId) -> Acting | None:
         """Judge the session now. None: it is dead, and has been told."""
-        node = self._parts.node
-        code = connection.rests_on_withdrawn(node.trust)
-        if code is not None:
-            self.withdraw(connection, code)
-            return None
-        identity = connection.session.identity
-        assert identity is not None
-        return Acting(
-            user=identity.user,
-            side="agent" if isinstance(identity, Agent) else "visitor",
-            session=connection.session_id,
-            signed_at=connection.signed_at,
-            project=project,
-            kid=connection.grounds.kid if connection.grounds is not None else None,
-            version=node.trust.applied,
-        )
-
-    def on_behalf(
-        self,
-        connection: Connection,
-        project: ProjectId,
-        partition: int,
-        ask: Ask,
-        done: Callable[[Any], None],
-        tries: int = REPEATS_MAX,
-    ) -> None:
-        """Ask the store for a connection. ``done`` hears the answer or the error, also when the session died."""
-        acting = self.acting(connection, project)
-        if acting is None:
-            done(StoreUnavailable("the session has ended"))
-            return
-        if not self._parts.node.may_act:
-            done(StoreUnavailable("this node has no lease"))
-            return
-
-        def answered(reply: Any) -> None:
-            if isinstance(reply, Stale) and tries:
-                self.spawn(self._again(connection, project, partition, ask, done, reply, tries - 1))
-            elif isinstance(reply, Withdrawn):
-                anonymous = isinstance(connection.session.identity, Anonymous)
-                self.withdraw(connection, ended(reply.mark, anonymous=anonymous))
-                done(StoreUnavailable("the session has ended"))
-            elif connection.rests_on_withdrawn(self._parts.node.trust) is None:
-                done(reply)
-            else:
-                done(StoreUnavailable("the session has ended"))
-
-        ask(acting, answered)
-
-    async def _again(
-        self,
-        connection: Connection,
-        project: ProjectId,
-        partition: int,
-        ask: Ask,
-        done: Callable[[Any], None],
-        stale: Stale,
-        tries: int,
-    ) -> None:
-        try:
-            await self._parts.node.catch_up(stale, partition)
-        except StoreError as error:
-            done(error)
-            return
-        self.on_behalf(connection, project, partition, ask, done, tries)
+        return self._parts.behalf.acting(connection, project)
 
     async def ask(self, connection: Connection, project: ProjectId, conversation: ConversationId, ask: Ask) -> Any:
-        """The same, awaited. Raises what the store answered, or StoreUnavailable when the session died meanwhile."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(reply: Any) -> None:
-            if future.done():
-                return
-            if isinstance(reply, ChatGatewayError):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-        if connection.rests_on_withdrawn(self._parts.node.trust) is not None:
-            raise StoreUnavailable("the session has ended")
-        self.on_behalf(connection, project, schema.partition_of_conversation(conversation), ask, done)
-        async with asyncio.timeout(60):
-            return await future
+        """Return what the store answers. Raises what it refuses with, or StoreUnavailable when the session died."""
+        return await self._parts.behalf.ask(connection, project, conversation, ask)
 
     def withdraw(self, connection: Connection, code: CloseCode) -> None:
         """Trust was found to be gone: end the connection, with a delay that spreads those who come back."""
-        connection.withdrawn = connection.withdrawn or code
-        connection.hear(fx.TrustWithdrawn(code, 0))
+        connection.end_trust(code)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work that belongs to one command, and keep it from being forgotten."""
@@ -207,6 +116,12 @@ class Errands:
                 self.spawn(self._guarded(connection, inbox.ref, self._parts.desk.list_inbox(connection, inbox)))
             case fx.WriteNote(ref, _, _):
                 self.spawn(self._guarded(connection, ref, self._note(connection, effect)))
+            case fx.KeepChat(ref):
+                self.spawn(self._guarded(connection, ref, self._parts.adoption.keep(connection, ref)))
+            case fx.GiveChatBack(ref, receipt):
+                self.spawn(self._guarded(connection, ref, self._parts.adoption.give_back(connection, ref, receipt)))
+            case fx.ProveEmail(ref, _, _):
+                self.spawn(self._guarded(connection, ref, self._parts.proving.prove(connection, effect)))
             case fx.Say() | fx.End():
                 raise AssertionError("the connection does these itself")
 
@@ -239,11 +154,6 @@ class Errands:
         if append.act == "assigned" and append.subject and not checked:
             self.spawn(self._assign(connection, append, project))
             return
-        entries = [Entry(write.ref, write.tail, write.is_text) for write in append.entries]
-        act: Any = append.act
-
-        def ask(acting: Acting, done: Callable[[Any], None]) -> None:
-            self._parts.conversations.append(acting, conversation, entries, done, act=act, subject=append.subject)
 
         def stored(reply: Any) -> None:
             if isinstance(reply, Exception):
@@ -254,7 +164,8 @@ class Errands:
             )
             connection.hear(fx.Stored(name, answers))
 
-        self.on_behalf(connection, project, schema.partition_of_conversation(conversation), ask, stored)
+        ask = appending(self._parts.conversations, append)
+        self._parts.behalf.call(connection, project, schema.partition_of_conversation(conversation), ask, stored)
 
     async def _first_words(self, connection: Connection, append: fx.Append) -> None:
         """An anonymous visitor has no row in the store before the first message of a connection: write it now."""
@@ -295,24 +206,14 @@ class Errands:
         conversation = require_conversation(order.conversation)
         identity = connection.session.identity
         assert identity is not None
-        mark = codec.encode(
-            f.ReadMark(conversation=conversation, user=identity.user, role=identity.role, seq=order.seq)
-        )
-        project = connection.project_of(conversation)
-        await self.ask(
-            connection, project, conversation,
-            lambda acting, done: self._parts.conversations.read(acting, conversation, order.seq, mark, done),
-        )  # fmt: skip
+        ask = marking(self._parts.conversations, order, identity)
+        await self.ask(connection, connection.project_of(conversation), conversation, ask)
         connection.hear(fx.Answered(order.ref))
 
     async def _history(self, connection: Connection, order: fx.FetchHistory) -> None:
         conversation = require_conversation(order.conversation)
-        page: Page = await self.ask(
-            connection, connection.project_of(conversation), conversation,
-            lambda acting, done: self._parts.conversations.open(
-                acting, conversation, done, what="before", cursor=order.before, limit=order.limit
-            ),
-        )  # fmt: skip
+        ask = paging(self._parts.conversations, order)
+        page: Page = await self.ask(connection, connection.project_of(conversation), conversation, ask)
         frame = f.Replay(conversation=conversation, messages=raw(page.entries), ref=order.ref, more=page.more)
         connection.hear(fx.Answered(order.ref, (frame,), ack=False))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent
-from chatgateway.errors import ConversationUnknown, StoreUnavailable
+from chatgateway.errors import ConversationUnknown, StoreError, StoreUnavailable
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.hub import Hub
 from chatgateway.gateway.views import agents_view, raw, reset_frame, visitors_view
@@ -104,6 +104,18 @@ class Fanout:
         elif not connection.closed:
             self._parts.desk.visitor_came(connection, conversation)
         connection.hear(fx.Answered(order.ref))
+
+    async def look_again(self, connection: Connection) -> None:
+        """Somebody else speaks on this connection now: let go of what they may not read."""
+        for conversation, hub in list(connection.followed.items()):
+            try:
+                head = await self._parts.desk.head(conversation)
+            except StoreError:
+                head = None
+            is_theirs = head is not None and head.may_read(connection.user, connection.session_id)
+            if not is_theirs and connection.followed.get(conversation) is hub:
+                hub.leave(connection)
+                connection.hear(fx.Unfollowed(conversation, ConversationUnknown()))
 
     async def _read(self, connection: Connection, hub: Hub, cursor: Position | None) -> Page:
         conversation = hub.conversation

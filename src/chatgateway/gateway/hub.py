@@ -11,18 +11,21 @@ of core/delivery.py; when it says "check", the hub probes its own position and r
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatgateway.core import effects as fx
+from chatgateway.core.conversation import Head
 from chatgateway.core.delivery import REMEMBERED, Delivery, Verdict
 from chatgateway.core.identity import Agent
+from chatgateway.core.rotation import Grounds
 from chatgateway.errors import ConversationUnknown, Malformed
 from chatgateway.gateway.outbox import Event
 from chatgateway.gateway.views import reset_frame
 from chatgateway.log import log
 from chatgateway.protocol import codec
 from chatgateway.store.conversations import Page
-from chatgateway.types import ConversationId, Position, ProjectId, UnixMs, UserId
+from chatgateway.types import ConversationId, Position, ProjectId, UnixMs
 
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Connection
@@ -32,6 +35,9 @@ LOOKS_S = (2, 10, 30)
 """After the last event the top is compared at these ages, then each minute: a lost last message has no successor."""
 
 LOOK_EVERY_S = 60
+
+_CHANGES_READERS = ("signed_in", "adopted", "unadopted")
+"""Entries after which others than before may read."""
 
 
 class Known(NamedTuple):
@@ -44,7 +50,7 @@ class Hub:
     """The listeners of one conversation."""
 
     __slots__ = (
-        "_buffer", "_delivery", "_fanout", "_looks", "_recent", "_signed_in_seq", "checking", "conversation", "joining",
+        "_buffer", "_changed_seq", "_delivery", "_fanout", "_looks", "_recent", "checking", "conversation", "joining",
         "looked_at", "members", "project", "suspect",
     )  # fmt: skip
 
@@ -59,7 +65,7 @@ class Hub:
         self.checking = False
         self.looked_at = 0.0
         self._looks = 0
-        self._signed_in_seq = 0
+        self._changed_seq = 0
         self._fanout = fanout
         self._delivery: Delivery | None = None
         self._recent: deque[Known] = deque(maxlen=REMEMBERED)
@@ -83,7 +89,7 @@ class Hub:
                 # The subscription was lost while the first listener was reading.
                 self.check()
         mine = self._delivery.position
-        if position.seq < self._signed_in_seq:
+        if position.seq < self._changed_seq:
             # Whoever may still read this was decided after the listener read.
             return False
         if position.seq > mine.seq:
@@ -163,6 +169,10 @@ class Hub:
                     # Without a lease nothing is delivered; all is read again when it is back.
                     self.suspect = True
                     return
+                if head.kind in ("adopted", "unadopted"):
+                    # Which sessions may read from now on, only the conversation's head says: read both at one moment.
+                    self.check()
+                    return
                 self._hand_on(position, head, payload)
             case Verdict.DROP:
                 pass
@@ -176,20 +186,24 @@ class Hub:
         self._recent.append(Known(position, head.prev, event))
         self._touch()
         seq = position.seq
+        if head.kind in _CHANGES_READERS:
+            self._changed_seq = seq
         if head.kind == "signed_in":
-            self._signed_in_seq = seq
-            self._keep_only(UserId(head.subject))
+            self._keep_only(lambda member: member.user == head.subject)
         for member, floor in list(self.members.items()):
             if seq > floor:
                 member.deliver(event)
 
-    def _keep_only(self, signed_in: UserId) -> None:
-        """Somebody signed in during the chat: no other session of the anonymous visitor reads it any more."""
+    def _keep_only(self, may_read: Callable[[Grounds], bool]) -> None:
+        """The conversation changed hands: whoever may not read it any more hears nothing of what comes."""
         for member in list(self.members):
             is_agent = isinstance(member.session.identity, Agent)
-            if not is_agent and (member.grounds is None or member.grounds.user != signed_in):
+            if not is_agent and (member.grounds is None or not may_read(member.grounds)):
                 self.leave(member)
                 member.hear(fx.Unfollowed(self.conversation, ConversationUnknown()))
+
+    def _keep_readers(self, head: Head) -> None:
+        self._keep_only(lambda member: head.may_read(member.user, member.session))
 
     def _drain(self) -> None:
         """Judge what came while we could not."""
@@ -221,8 +235,10 @@ class Hub:
             self.suspect = True
             return
         if page.status == "gapless":
-            for payload in page.entries:
-                head = codec.decode_head(payload)
+            heads = [codec.decode_head(payload) for payload in page.entries]
+            if any(head.kind in _CHANGES_READERS for head in heads):
+                self._keep_readers(page.head)
+            for head, payload in zip(heads, page.entries, strict=True):
                 position = Position(UnixMs(head.at), head.seq, head.link)
                 assert self._delivery is not None
                 if self._delivery.judge(position, head.prev) is Verdict.HAND_ON:
@@ -241,8 +257,7 @@ class Hub:
         log.warning("hub.diverged", conversation=self.conversation, detail=page.status, count=len(self.members))
         self._delivery = Delivery(page.head.top)
         self._recent.clear()
-        if page.head.pending is not None:
-            self._keep_only(page.head.pending)
+        self._keep_readers(page.head)
         frame = Event(codec.encode(reset_frame(self.conversation, page)))
         for member in list(self.members):
             self.members[member] = page.head.top.seq

@@ -7,8 +7,10 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
+
+from chatgateway.gateway.postbox import Postbox
 
 _KINDS = {
     ".js": "text/javascript",
@@ -39,6 +41,7 @@ def routes() -> list[BaseRoute]:
         Route("/web/{path:path}", _module, methods=["GET"]),
         Route("/agent", _agent, methods=["GET"]),
         Route("/demo", _demo, methods=["GET"]),
+        Route("/demo/outbox", _outbox, methods=["GET"]),
     ]
 
 
@@ -86,3 +89,11 @@ async def _home(request: Request) -> Response:
 async def _demo(request: Request) -> Response:
     """Lead to the demo's host site, which is another process on another site."""
     return _serve("widget/demo.html", {**_PAGE, "Cache-Control": "no-store"}) if request else Response(status_code=404)
+
+
+async def _outbox(request: Request) -> Response:
+    """Show the demo's mails. Elsewhere mails go out, and there is nothing to see."""
+    mailer = request.app.state.parts.mailer
+    if not isinstance(mailer, Postbox):
+        return PlainTextResponse("There is no such page.", 404, _SECURITY)
+    return HTMLResponse(mailer.page(), headers={**_SECURITY, **_PAGE, "Cache-Control": "no-store"})

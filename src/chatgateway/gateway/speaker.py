@@ -1,4 +1,4 @@
-"""Change who speaks on a live connection: hello, authenticate, sign out.
+"""Change who speaks on a live connection: hello, authenticate, sign out (whose rules are in departure.py).
 
 What ends as a refusal leaves the connection as it was. A sign-out that could not be written is an error too: a person
 who was told "signed out" must be signed out.
@@ -13,14 +13,14 @@ from chatgateway.close_codes import CloseCode
 from chatgateway.core import credential as credentials
 from chatgateway.core import effects as fx
 from chatgateway.core.identity import Agent, Anonymous
-from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, ControlEntry, Grounds
+from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS, Grounds
 from chatgateway.errors import KeyRevoked, PeerError, StoreError, TokenRejected
+from chatgateway.gateway.admission import Admitted, Held, Join
 from chatgateway.gateway.connection import Connection
-from chatgateway.gateway.signin import TICKET_PREFIX, Admitted, Held, Join
+from chatgateway.gateway.signin import TICKET_PREFIX
 from chatgateway.log import log
 from chatgateway.store import schema
-from chatgateway.store.control import MARK_TTL_MS
-from chatgateway.types import AppId, Policy, ProjectId, UnixMs, UserId
+from chatgateway.types import AppId, Policy, UserId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
@@ -63,7 +63,7 @@ class Speaker:
                     admitted = await self._sign_in(connection, authenticate.token, must_be)
                 case fx.SignOff(_, everywhere):
                     admitted = await self._sign_off(connection, everywhere)
-                    if admitted.policy != "anyone":
+                    if admitted.policy == "signed":
                         # This app has no anonymous visitors to become.
                         connection.hear(fx.Ended(CloseCode.SIGNED_OUT))
                         return
@@ -118,50 +118,14 @@ class Speaker:
         # is done, nothing is handed out that the key which vouched so far would not allow.
         fresh = parts.sign_in.stranger_after(connection.caller, project, now, policy, self._join(connection))
         connection.group = group
-        rows = await parts.sessions.of_person(project, user)
-        browser = rows[session].earlier if session in rows else ""
         if isinstance(identity, Anonymous):
-            await self._bury(project, user, now, identity.expires_at - now)
+            await parts.departure.of_stranger(project, user, now, identity.expires_at)
         elif everywhere:
-            await self._withdraw_person(project, user, now)
+            await parts.departure.everywhere(project, user, now)
         else:
-            # The browser's other tabs, which signed in from the same anonymous visitor, go with this one: those that
-            # are open, and those whose session token is good for being opened again.
-            same = {one: row for one, row in rows.items() if browser and row.earlier == browser}
-            tabs = {one for one, row in same.items() if row.node or row.expires_at > now}
-            partitions = list(await parts.sessions.partitions(project, user))
-            for one in {session, *tabs}:
-                await parts.control.mark_person(project, user, partitions, one, "session_signed_out")
-            # Marked, none of them is bound any more; nodes are told of those that have a socket.
-            bound = {one for one, row in (await parts.sessions.of_person(project, user)).items() if row.node}
-            for one in {session} | tabs & bound:
-                await self._tell_nodes(parts.control.entry("session", project, one, "session_signed_out", now))
-        for earlier in {row.earlier for row in rows.values() if row.earlier} if everywhere else {browser} - {""}:
-            await self._bury(project, UserId(earlier), now, MARK_TTL_MS)
+            await parts.departure.of_browser(project, user, session, now)
         connection.caller.facts = {}
         return fresh
-
-    async def _withdraw_person(self, project: ProjectId, user: UserId, now: UnixMs) -> None:
-        partitions = await self._parts.sessions.partitions(project, user)
-        await self._parts.control.mark_person(project, user, list(partitions), "*", str(now))
-        await self._tell_nodes(self._parts.control.entry("person", project, user, "signed_out", now))
-
-    async def _bury(self, project: ProjectId, stranger: UserId, now: UnixMs, ttl_ms: int) -> None:
-        """An anonymous credential dies: a tombstone for its remaining life.
-
-        Nodes are told only of a stranger whom the store knows: nobody else may make the control log grow.
-        """
-        parts = self._parts
-        partition = schema.partition_of_user(project, stranger)
-        await parts.control.mark_person(project, stranger, [partition], "*", str(now), ttl_ms=ttl_ms)
-        if await parts.sessions.of_person(project, stranger):
-            await self._tell_nodes(parts.control.entry("person", project, stranger, "signed_out", now))
-        for connection in parts.roster.of_person(project, stranger):
-            parts.errands.withdraw(connection, CloseCode.SIGNED_OUT)
-
-    async def _tell_nodes(self, entry: ControlEntry) -> None:
-        await self._parts.control.finish(await self._parts.control.write(entry))
-        self._parts.node.ring_doorbell()
 
     def _restore(self, connection: Connection, held: Grounds | None) -> None:
         if held is not None and connection.grounds != held and not connection.closed:
@@ -179,9 +143,12 @@ class Speaker:
             # What it was until now is nobody's session any more, and its agents see it leave.
             parts.desk.visitor_left(connection)
             parts.errands.row_closed(connection.session_id, connection.row, CloseCode.IDENTITY_CHANGED)
+        before = connection.user
         connection.rest_on(admitted.grounds)
         connection.row = admitted.row
         connection.credential = admitted.token
+        if admitted.presented is not None or admitted.identity.user != before:
+            connection.presented = admitted.presented
         present = node.presence.get(admitted.project, ()) if admitted.project else ()
         connection.hear(
             fx.Bound(
@@ -196,9 +163,15 @@ class Speaker:
                 email=admitted.email,
                 policy=admitted.policy,
                 agents_present=bool(present),
+                adoptable=admitted.adoptable,
+                email_proved=admitted.email_proved,
             )
         )
         parts.doors.identified(connection)
+        if admitted.identity.user != before and connection.followed:
+            parts.errands.spawn(parts.fanout.look_again(connection))
+        if admitted.adoptable:
+            parts.adoption.signed_in(connection)
         if isinstance(admitted.identity, Agent):
             node.ring_doorbell()
 
@@ -207,8 +180,8 @@ class Speaker:
         assert connection.grounds is not None
         identity = connection.session.identity
         assert identity is not None
-        connection.row = await self._parts.sign_in.bind_row(
-            connection.grounds, connection.caller, AppId(connection.caller.app), identity.expires_at
+        connection.row = await self._parts.admission.bind_row(
+            connection.grounds, connection.caller, AppId(connection.caller.app), identity.expires_at, identity.assurance
         )
         if connection.closed:
             # It left while we were writing, and had no row then that could have been closed.

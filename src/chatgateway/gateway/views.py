@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from chatgateway.core.conversation import Head
-from chatgateway.core.identity import Person
+from chatgateway.core.person import Person
 from chatgateway.protocol import frames as f
 from chatgateway.store.conversations import Page
 from chatgateway.store.sessions import SessionRow
@@ -41,18 +41,28 @@ def agents_view(head: Head, card: f.VisitorCard, *, ref: str = "", preview: str 
 
 def card_of(user: UserId, person: Person | None, row: SessionRow | None, online: bool) -> f.VisitorCard:
     """Return what agents see of a visitor. A name without a signed token behind it is never shown as one."""
-    assurance: Assurance = "signed" if person is not None and person.external_id else "anonymous"
+    known = person or Person(user)
+    assurance: Assurance = "signed" if known.vouched else "email" if known.email_proved else "anonymous"
     return f.VisitorCard(
         user=user,
         assurance=assurance,
-        name=person.name if person else "",
-        email=person.email if person else "",
-        external_id=person.external_id if person else "",
-        signed=list(person.signed) if person else [],
+        name=known.name,
+        email=known.email,
+        external_id=known.external_id,
+        signed=list(known.signed),
         page=row.page if row else "",
         facts=dict(row.facts) if row else {},
         online=online,
-        blocked=person.blocked if person else False,
+        blocked=known.blocked,
+        email_proved=known.email_proved,
+        short_name=known.short_name,
+        emails=list(known.emails),
+        organization=known.organization,
+        groups=list(known.all_groups) if person else [],
+        fields={name: value if isinstance(value, str) else list(value) for name, value in known.fields.items()},
+        labels=list(known.labels),
+        timezone=known.timezone,
+        language=known.language,
     )
 
 

@@ -113,19 +113,18 @@ class Heartbeat(ClientFrame, frozen=True, kw_only=True):
 
 
 class Adopt(ClientFrame, frozen=True, kw_only=True):
-    """Reserved: keep an earlier anonymous chat."""
-
-    conversation: Id
+    """Keep the chat that was begun on this connection before signing in. Answered by ``adoption``."""
 
 
 class Unadopt(ClientFrame, frozen=True, kw_only=True):
-    """Reserved: undo an adoption."""
+    """Undo an adoption: the chat is again one that nobody has confirmed as theirs. Answered by ``adoption``."""
 
-    conversation: Id
+    receipt: Id
 
 
 class ProveEmail(ClientFrame, frozen=True, kw_only=True):
-    """Reserved: ask for a code, answer it."""
+    """With ``email``: ask for a code, answered by ``ack`` for every address alike. With ``code``: answer it, answered
+    by ``identity``."""
 
     email: Annotated[str, msgspec.Meta(max_length=254)] = ""
     code: Annotated[str, msgspec.Meta(max_length=16)] = ""

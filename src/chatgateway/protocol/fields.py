@@ -18,7 +18,7 @@ Link = Annotated[str, msgspec.Meta(min_length=8, max_length=8)]
 Cursor = tuple[Instant, Seq, Link]
 """A position ``(at, seq, link)`` on the wire."""
 
-MessageKind = Literal["text", "signed_in", "assigned", "resolved", "reopened"]
+MessageKind = Literal["text", "signed_in", "adopted", "unadopted", "assigned", "resolved", "reopened"]
 """What an entry of the log is. Only ``text`` was typed by somebody."""
 
 InboxView = Literal["mine", "unassigned", "all", "resolved"]

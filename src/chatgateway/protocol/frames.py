@@ -51,6 +51,7 @@ from chatgateway.protocol.fields import (
 )
 from chatgateway.protocol.server_frames import (
     Ack,
+    Adoption,
     AnyServerFrame,
     Author,
     Beat,
@@ -82,6 +83,7 @@ __all__ = [
     "SUBPROTOCOL",
     "Ack",
     "Adopt",
+    "Adoption",
     "AnyClientFrame",
     "AnyServerFrame",
     "AskToVerify",

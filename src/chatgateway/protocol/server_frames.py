@@ -50,6 +50,8 @@ class Welcome(ServerFrame, frozen=True, kw_only=True):
     projects: list[str] = []
     """An agent's own: the projects they answer for."""
     policy: Policy = "anyone"
+    adoptable: list[str] = []
+    """Conversations begun before signing in that ``adopt`` would keep."""
 
 
 class Ack(ServerFrame, frozen=True, kw_only=True):
@@ -96,7 +98,8 @@ class Message(ServerFrame, frozen=True, kw_only=True, rename={"author": "from"})
     kind: MessageKind = "text"
     text: str = ""
     subject: str = ""
-    """Whom an entry that is not a text is about: the agent assigned, or the person signed in as."""
+    """Whom an entry that is not a text is about: the agent assigned, the person signed in as, or the anonymous visitor
+    whose chat was adopted or given back."""
 
 
 class Identity(ServerFrame, frozen=True, kw_only=True):
@@ -118,6 +121,24 @@ class Identity(ServerFrame, frozen=True, kw_only=True):
     want: Literal["", "fresh_token"] = ""
     conversation: str = ""
     confirmed: bool = True
+    adoptable: list[str] = []
+    """To the visitor: conversations begun before signing in that ``adopt`` would keep."""
+    email_proved: bool = False
+
+
+class Adoption(ServerFrame, frozen=True, kw_only=True):
+    """The earlier chat is the person's now (or, ``undone``, no longer). ``unadopt`` takes the ``receipt``.
+
+    With ``ref``: an answer. Without: the app's policy adopted it unasked, or it was asked for on another socket of
+    this person, or by an operator. Read the list of conversations anew.
+    """
+
+    receipt: str
+    conversations: list[str]
+    at: int
+    user: str
+    undone: bool = False
+    ref: str = ""
 
 
 class TypingNow(ServerFrame, frozen=True, kw_only=True, tag="typing"):
@@ -161,6 +182,15 @@ class VisitorCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     facts: dict[str, str] = {}
     online: bool = False
     blocked: bool = False
+    email_proved: bool = False
+    short_name: str = ""
+    emails: list[str] = []
+    organization: str = ""
+    groups: list[str] = []
+    fields: dict[str, str | list[str]] = {}
+    labels: list[str] = []
+    timezone: str = ""
+    language: str = ""
 
 
 class ConversationView(ServerFrame, frozen=True, kw_only=True, tag="conversation"):
@@ -243,6 +273,7 @@ AnyServerFrame = (
     | Error
     | Message
     | Identity
+    | Adoption
     | TypingNow
     | Presence
     | ReadMark

@@ -9,9 +9,11 @@ a policy that evicts (eviction silently deletes conversations), a schema that a 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
+from collections import defaultdict
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -56,6 +58,8 @@ class Store:
         self.durability: Durability = "memory"
         self.warnings: tuple[str, ...] = ()
         """What an operator should hear: sentences."""
+        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One per audit chain: within this process its writers queue, and only those of other processes are races."""
         self._asked: Durability | None = asked
 
     def __repr__(self) -> str:

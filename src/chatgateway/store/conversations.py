@@ -26,9 +26,12 @@ PAGE_ENTRIES = 50
 REPLAY_ENTRIES = 500
 
 Side = Literal["visitor", "agent", "node"]
-Act = Literal["text", "begin", "signed_in", "assigned", "resolved", "reopened"]
+Act = Literal["text", "begin", "signed_in", "adopted", "unadopted", "assigned", "resolved", "reopened"]
 What = Literal["tail", "after", "before", "head"]
 Done = Callable[[Any], None]
+
+_ABOUT_ADOPTION = ("signed_in", "adopted", "unadopted")
+"""Acts whose subject is an anonymous visitor, and whose script looks at what became of them."""
 
 _CONVERSATION = re.compile("cnv_[0-9a-f]{22}")
 
@@ -127,7 +130,8 @@ class Conversations:
         """Queue entries for this tick's write. Atomic and in order; each at most once per ref.
 
         ``done`` hears a list with an Appended or a PeerError per entry, or one error for all of them
-        (Stale, Withdrawn, ConversationUnknown, StoreUnavailable).
+        (Stale, Withdrawn, ConversationUnknown, StoreUnavailable). The acts "adopted" and "unadopted" carry out what the
+        commit of an adoption decided (store/adoptions.py): they ask neither fence nor marks, and repeat harmlessly.
         """
         keys = _keys(conversation)
         opened, unassigned, resolved, hints, prefix = _inbox_keys(keys.partition, acting.project)
@@ -147,8 +151,10 @@ class Conversations:
             (
                 keys.meta, keys.log, keys.refs + acting.user, keys.fence,
                 schema.withdrawn(keys.partition, acting.project, acting.user),
-                opened, unassigned, resolved, schema.person(acting.project, acting.user, "c")
-                if act == "begin" else keys.meta,
+                opened, unassigned, resolved,
+                schema.person(acting.project, acting.user, "c") if act == "begin"
+                else schema.adoption(keys.partition, acting.project, UserId(subject)) if act in _ABOUT_ADOPTION
+                else keys.meta,
             ),
             arguments,
             lambda reply: done(_appended(reply)),

@@ -1,39 +1,29 @@
-"""Remember people: one per external id and project, found or created by whoever comes first.
+"""Remember people: found or created by what names them, described by whoever may describe them.
 
-The identifier points at the user before the person's record is written. A crash in between leaves a pointer to nobody,
-and the next sign-in writes the record: nothing is ever looked for by a record that no pointer leads to.
+``store/identifiers.py`` decides whom several identifiers name, ``store/records.py`` writes what is known of a person;
+``store/people.py`` lists and finds them, ``store/privacy.py`` forgets them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import heapq
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
-
-from chatgateway.core.identity import Person
-from chatgateway.core.token import Verified
-from chatgateway.errors import Conflict, IdentityConflict
+from chatgateway.core.person import Description, Identifier, Person, described, forgotten, locked, named, proved
+from chatgateway.errors import IdentityErased
 from chatgateway.store import schema
 from chatgateway.store.client import Store
-from chatgateway.store.script import Script
-from chatgateway.types import ExternalId, ProjectId, UnixMs, UserId, Version
-
-_IDENTIFY, _PERSON = Script("identify"), Script("person")
-_RACES_MAX = 64
-"""Browsers of one person may sign in at once; each round one of them gets through."""
-
-_person_of = msgspec.json.Decoder(Person).decode
+from chatgateway.store.identifiers import Identifiers
+from chatgateway.store.people import People
+from chatgateway.store.records import Record, Records, Written
+from chatgateway.types import ExternalId, KeyId, ProjectId, UnixMs, UserId, Version
 
 
-class Identifier(NamedTuple):
-    """One way to name a person: kind ``external_id``, ``email``, ``alias`` …, and the text, taken as it is."""
-
-    kind: str
-    text: str
+class Edited(NamedTuple):
+    person: Person
+    locked: tuple[str, ...]
+    """Names of what was asked for and not changed, because it was signed."""
 
 
 class Identities:
@@ -41,113 +31,140 @@ class Identities:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._identifiers = Identifiers(store)
+        self._records = Records(store)
+
+    # --- by the project's server
 
     async def find_or_create(
-        self, project: ProjectId, claims: Verified, proposed: UserId, version: Version | None = None
+        self,
+        project: ProjectId,
+        identifiers: Sequence[Identifier],
+        said: Description,
+        proposed: UserId,
+        version: Version | None = None,
     ) -> Person:
-        """Return the person whom verified ``claims`` name, updated by them; ``proposed`` is the id of a new one.
+        """Return the person whom ``identifiers`` name, as ``said`` describes them; ``proposed`` is the id of a new one.
 
-        Atomic: of any number of first sign-ins of one person, one proposal wins. Absent claims change nothing.
-        ``version`` is the one that verified the claims: behind the fence they change nobody, and Stale is raised.
+        Atomic: of any number of first sign-ins of one person, one proposal wins. What is not said changes nothing.
+        ``version`` is the one that verified the token: behind the fence it changes nobody, and Stale is raised.
+        Raises IdentityConflict when two identifiers name two people: nobody is changed then. Raises IdentityErased when
+        the person is erased meanwhile; whoever comes later with the same identifiers is somebody new.
         """
-        user = await self.identify(project, [Identifier("external_id", claims.external_id)], proposed)
-        return await self._change(project, user, lambda person, now: with_claims(person, claims, now), version)
+        return (await self._found(project, identifiers, said, proposed, version))[0]
+
+    async def upsert(
+        self, project: ProjectId, identifiers: Sequence[Identifier], said: Description, proposed: UserId
+    ) -> tuple[Person, bool]:
+        """Return the person as the project's server describes them, and whether they began to be now.
+
+        From now on a token that says just the user id as its ``deskpro_id`` finds them. Repeating is harmless.
+        Raises IdentityConflict, IdentityErased.
+        """
+        person, created = await self._found(project, identifiers, said, proposed, None)
+        alias = Identifier("deskpro_id", person.user)
+        if alias not in person.identifiers:
+            person, _ = await self._found(project, [*identifiers, alias], Description(), proposed, None)
+        return person, created
 
     async def identify(self, project: ProjectId, identifiers: Sequence[Identifier], proposed: UserId) -> UserId:
-        """Return the user that all ``identifiers`` name from now on: the known one, or ``proposed`` when none is known.
+        """Return a user whom ``identifiers`` name now, ``proposed`` when they name nobody. Changes nothing."""
+        found = await self._identifiers.look(project, identifiers)
+        return next((one.names for one in found if one.names is not None), proposed)
 
-        Raises IdentityConflict when two of them name two people; nobody is changed then.
-        """
-        keys = [_key(project, identifier) for identifier in identifiers]
-        user = proposed
-        if len(keys) > 1:
-            replies: list[bytes | None] = await asyncio.gather(*(self._store.hot.ask("GET", [key], []) for key in keys))
-            known = {reply.decode() for reply in replies if reply is not None}
-            if len(known) > 1:
-                raise IdentityConflict
-            user = UserId(known.pop()) if known else proposed
-        for position, key in enumerate(keys):
-            winner = UserId((await self._store.hot.ask(_IDENTIFY, [key], [user])).decode())
-            if winner != user and position > 0:
-                raise IdentityConflict
-            user = winner
-        return user
+    async def spend(self, project: ProjectId, kid: KeyId, token_id: str, until: UnixMs) -> bool:
+        """Take a token that is good once, and return whether it was. Remembered as long as the token could live."""
+        key = schema.spent(project, schema.identifier_digest(f"jti {kid}", token_id))
+        life_ms = max(1, until - await self._store.now())
+        return await self._store.hot.ask("SET", [key], [1, "NX", "PX", life_ms]) is not None
+
+    async def spent(self, project: ProjectId, kid: KeyId, token_id: str) -> bool:
+        """Was a token that is good once taken already? Takes nothing."""
+        key = schema.spent(project, schema.identifier_digest(f"jti {kid}", token_id))
+        return bool(await self._store.hot.ask("EXISTS", [key], []))
+
+    # --- by others
 
     async def get(self, project: ProjectId, user: UserId) -> Person | None:
         """Return what is recorded of a person; None when nothing is (an anonymous visitor, say)."""
-        return (await self._read(project, user))[1]
+        return (await self._records.read(project, user)).person
+
+    async def find(self, project: ProjectId, identifier: Identifier) -> Person | None:
+        """Return the person whom ``identifier`` names."""
+        (found,) = await self._identifiers.look(project, [identifier])
+        return None if found.names is None else await self.get(project, found.names)
 
     async def find_by_external_id(self, project: ProjectId, external_id: ExternalId) -> Person | None:
         """Return the person whom the project's server calls ``external_id``."""
-        user: bytes | None = await self._store.hot.ask(
-            "GET", [_key(project, Identifier("external_id", external_id))], []
-        )
-        return await self.get(project, UserId(user.decode())) if user else None
+        return await self.find(project, Identifier("external_id", external_id))
 
-    async def list_people(self, project: ProjectId, limit: int = 100) -> list[Person]:
-        """Return up to ``limit`` recorded people, last updated first."""
-        ask = self._store.hot.ask
-        options = ["+inf", "-inf", "WITHSCORES", "LIMIT", 0, limit]
-        parts: list[list[bytes]] = await asyncio.gather(
-            *(ask("ZREVRANGEBYSCORE", [schema.people(part, project)], options) for part in range(schema.PARTITIONS))
-        )
-        listed = [(float(score), user) for part in parts for user, score in zip(part[::2], part[1::2], strict=True)]
-        newest = heapq.nlargest(limit, listed)
-        people = await asyncio.gather(*(self.get(project, UserId(user.decode())) for _, user in newest))
-        return [person for person in people if person is not None]
+    async def edit(self, project: ProjectId, user: UserId, said: Description) -> Edited:
+        """Let an agent or a page describe a person. What was signed stays, and is named. Raises IdentityErased."""
+        refused: tuple[str, ...] = ()
+
+        def change(person: Person, now: UnixMs) -> Person:
+            nonlocal refused
+            refused = locked(person, said)
+            return described(person, said, now, signed=False)
+
+        return Edited(await self._records.change(project, user, change), refused)
+
+    async def prove_email(self, project: ProjectId, user: UserId, email: str) -> Person:
+        """Record that somebody showed that they control ``email``. It names nobody. Raises IdentityErased."""
+        return await self._records.change(project, user, lambda person, now: proved(person, email, now))
 
     async def set_blocked(self, project: ProjectId, user: UserId, blocked: bool) -> Person:
-        """Record that a person is blocked, or no longer. The mark that stops their sessions is store/control.py's."""
+        """Record that a person is blocked, or no longer. The mark that stops their sessions is store/control.py's.
+
+        Raises IdentityErased.
+        """
 
         def changed(person: Person, now: UnixMs) -> Person:
             if person.blocked == blocked:
                 return person
             return dataclasses.replace(person, blocked=blocked, updated_at=now)
 
-        return await self._change(project, user, changed)
+        return await self._records.change(project, user, changed)
 
-    async def _read(self, project: ProjectId, user: UserId) -> tuple[int, Person | None]:
-        reply: list[Any] = await self._store.hot.ask("HMGET", [schema.person(project, user)], ["revision", "value"])
-        revision, value = reply
-        return int(revision or 0), _person_of(value) if value else None
+    async def forget_identifier(self, project: ProjectId, user: UserId, identifier: Identifier) -> Person:
+        """Let ``identifier`` name this person no more, so that it can name another. Repeating is harmless.
 
-    async def _change(
+        The way out of a conflict: sessions that live go on, the next token decides anew. Raises IdentityErased.
+        """
+        await self._identifiers.release(project, [identifier], user)
+        return await self._records.change(project, user, lambda person, now: forgotten(person, identifier, now))
+
+    async def list_people(self, project: ProjectId, limit: int = 100) -> list[Person]:
+        """Return up to ``limit`` recorded people, last updated first. ``People.page`` goes on from there."""
+        return (await People(self._store).page(project, limit=limit))[0][:limit]
+
+    async def _found(
         self,
         project: ProjectId,
-        user: UserId,
-        change: Callable[[Person, UnixMs], Person],
-        version: Version | None = None,
-    ) -> Person:
-        """Write what ``change`` makes of the record, an empty one if there is none; no write when nothing changes."""
-        partition = schema.partition_of_user(project, user)
-        keys = [schema.person(project, user), schema.people(partition, project), schema.fence(partition)]
-        for _ in range(_RACES_MAX):
-            revision, before = await self._read(project, user)
+        identifiers: Sequence[Identifier],
+        said: Description,
+        proposed: UserId,
+        version: Version | None,
+    ) -> tuple[Person, bool]:
+        if not identifiers:
+            raise ValueError("a person is found by at least one identifier")
+        created: Person | None = None
+
+        def change(person: Person, now: UnixMs) -> Person:
+            return described(named(person, tuple(identifiers), now), said, now, signed=True)
+
+        async def begin(user: UserId) -> Written:
+            nonlocal created
             now = await self._store.now()
-            after = change(before or Person(user, created_at=now, updated_at=now), now)
-            if after == before:
-                return after
-            carried = "" if version is None else int(version)
-            arguments = [revision, msgspec.json.encode(after), user, after.updated_at, carried]
-            if await self._store.hot.ask(_PERSON, keys, arguments):
-                return after
-        raise Conflict(f"person {user} never stood still")
+            created = change(Person(user, created_at=now, updated_at=now), now)
+            return await self._records.write(project, Record(), created, version)
 
-
-def with_claims(person: Person, claims: Verified, now: UnixMs) -> Person:
-    """Return the person as a signed token describes them. What the token does not say stays.
-
-    An address that was proved before stays proved while it stays the same.
-    """
-    said = {"external_id": claims.external_id, "name": claims.name, "email": claims.email}
-    fields = {name: value for name, value in said.items() if value}
-    proved = person.email_proved
-    if claims.email:
-        proved = claims.email_verified or (person.email_proved and claims.email == person.email)
-    signed = tuple(sorted({*person.signed, *fields}))
-    known = dataclasses.replace(person, **fields, email_proved=proved, signed=signed)
-    return known if known == person else dataclasses.replace(known, updated_at=now)
-
-
-def _key(project: ProjectId, identifier: Identifier) -> str:
-    return schema.identifier(project, schema.identifier_digest(identifier.kind, identifier.text))
+        user, began = await self._identifiers.claim(project, identifiers, proposed, version, begin)
+        if began:
+            assert created is not None
+            return created, True
+        try:
+            return await self._records.change(project, user, change, version), False
+        except IdentityErased:
+            await self._identifiers.release(project, identifiers, user)
+            raise

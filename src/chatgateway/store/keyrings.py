@@ -1,5 +1,8 @@
 """Remember key rings, with every secret sealed.
 
+Public keys are sealed too, for another purpose than secrets: whoever may write to the store cannot put one in, and
+cannot make a secret of one by renaming its algorithm. What a followed set holds is not remembered, only where it is.
+
 A ring is one record, written by compare-and-set on its revision. When a key was last seen at work stands beside it,
 outside the compare-and-set: that is an observation, and may be lost.
 """
@@ -15,7 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from chatgateway.core.credential import CredentialRing
-from chatgateway.core.keyring import Algorithm, KeyRing, KeyState, Material, SigningKey
+from chatgateway.core.keyring import KeyKind, KeyRing, KeyState, Material, SigningKey
+from chatgateway.core.public_key import PublicMaterial
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.errors import Conflict, StoreError
 from chatgateway.store import schema
@@ -40,7 +44,7 @@ class Changed(NamedTuple):
 
 class _StoredKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kid: KeyId
-    algorithm: Algorithm
+    algorithm: KeyKind
     sealed: bytes
     name: str
     state: KeyState
@@ -49,6 +53,7 @@ class _StoredKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prefix: str
     last_four: str
     revoked_at: UnixMs | None = None
+    url: str = ""
 
 
 class _StoredRing(msgspec.Struct, frozen=True):
@@ -137,10 +142,12 @@ class KeyRings:
         raise Conflict("the gateway's own ring never stood still")
 
     def _sealed(self, project: ProjectId, key: SigningKey) -> _StoredKey:
+        material = key.material
+        held = material.pem if isinstance(material, PublicMaterial) else material.reveal()
         return _StoredKey(
             kid=key.kid,
             algorithm=key.algorithm,
-            sealed=self._sealer.seal("signing", project, key.kid, key.material.reveal()),
+            sealed=self._sealer.seal(_purpose(key.algorithm), project, key.kid, held),
             name=key.name,
             state=key.state,
             created_at=key.created_at,
@@ -148,13 +155,15 @@ class KeyRings:
             prefix=key.prefix,
             last_four=key.last_four,
             revoked_at=key.revoked_at,
+            url=key.url,
         )
 
     def _opened(self, project: ProjectId, key: _StoredKey, used: bytes | None) -> SigningKey:
+        held = self._sealer.open(_purpose(key.algorithm), project, key.kid, key.sealed)
         return SigningKey(
             kid=key.kid,
             algorithm=key.algorithm,
-            material=Material(self._sealer.open("signing", project, key.kid, key.sealed)),
+            material=Material(held) if key.algorithm == "HS256" else PublicMaterial(held),
             name=key.name,
             state=key.state,
             created_at=key.created_at,
@@ -163,4 +172,9 @@ class KeyRings:
             last_four=key.last_four,
             revoked_at=key.revoked_at,
             last_used_at=UnixMs(int(used)) if used else None,
+            url=key.url,
         )
+
+
+def _purpose(kind: KeyKind) -> str:
+    return "signing" if kind == "HS256" else f"public {kind} key"

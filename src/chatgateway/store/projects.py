@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from chatgateway.core.project import App, Project, checked_name
+from chatgateway.core.project import AdoptionPolicy, App, Enforcement, Project, checked_name
 from chatgateway.errors import AppUnknown, Conflict, NotFound
 from chatgateway.store import schema
 from chatgateway.store.client import Store
@@ -52,6 +52,29 @@ class Projects:
             raise NotFound(f"project {project}")
         return msgspec.json.decode(record.value, type=Project)
 
+    async def update_project(
+        self, project: ProjectId, change: Callable[[Project], Project], *, intent: Intent | None = None
+    ) -> Project:
+        """Write what ``change`` makes of the project, atomically; it may be called again, as in ``update_app``.
+
+        Raises NotFound, or ValueError for a bad name.
+        """
+        for _ in range(_ATTEMPTS):
+            place = _project_place(project)
+            record = await read_record(self._store, place)
+            if not record.revision:
+                raise NotFound(f"project {project}")
+            before = msgspec.json.decode(record.value, type=Project)
+            after = change(before)
+            after = dataclasses.replace(after, id=before.id, test=before.test, name=checked_name(after.name))
+            try:
+                value = msgspec.json.encode(after)
+                await transition(self._store, place, expected=record.revision, value=value, intent=intent)
+            except Conflict:
+                continue
+            return after
+        raise Conflict(f"project {project} never stood still")
+
     async def create_app(
         self,
         project: ProjectId,
@@ -62,6 +85,10 @@ class Projects:
         profile: str = "canonical",
         absent_origin_ok: bool = False,
         developer_mode: bool = False,
+        policy_reported: Policy | None = None,
+        require_expiry: Enforcement = "off",
+        adoption: AdoptionPolicy = "ask",
+        one_time_tokens: bool = False,
         intent: Intent | None = None,
     ) -> App:
         """Make an app of ``project``; the origins are normalised already.
@@ -78,6 +105,10 @@ class Projects:
             profile=profile,
             absent_origin_ok=absent_origin_ok,
             developer_mode=developer_mode,
+            policy_reported=policy_reported,
+            require_expiry=require_expiry,
+            adoption=adoption,
+            one_time_tokens=one_time_tokens,
             created_at=await self._store.now(),
         )
         await transition(self._store, _app_place(app.id), value=msgspec.json.encode(app), intent=intent)

@@ -2,20 +2,29 @@
 
     cg:{T}:v                    string  the partition's fence: a control-log version           never
     cg:{T}:c:CONV:m             hash    project, visitor, top position, state, counters,
-                                        read marks, pending, holders                            with the conversation
+                                        read marks, said_at; pending, holders of who signed in
+                                        during it; adopted (from whom), kept (holders then)     with the conversation
     cg:{T}:c:CONV:s             stream  entry AT-SEQ: e = encoded event, k = kid that vouched   moved by retention
     cg:{T}:c:CONV:i:AUTHOR      zset    that author's 128 greatest refs: score = the ref's ms,
                                         member = ref/at/seq/link                                with the conversation
     cg:{T}:c:CONV:n             stream  agents-only notes, entry SEQ-0: e = encoded note        with the conversation
     cg:{T}:c:CONV:o             hash    overlay by seq (redacted, erased, doubtful), at read    with the conversation
-    cg:{T}:u:PROJECT:USER       hash    the person: revision, value (JSON)                      when erased
+    cg:{T}:u:PROJECT:USER       hash    the person: revision, value (JSON), index (what us
+                                        lists); of nobody: moved; erased: an instant            never, then erased
     cg:{T}:u:PROJECT:USER:c     zset    conversations joined: score = when                      with the person
     cg:{T}:u:PROJECT:USER:x     hash    session rows: SESSION -> JSON                           90 days, by bind
     cg:{T}:u:PROJECT:USER:xs    zset    the same sessions by when they were bound               90 days, by bind
+    cg:{T}:u:PROJECT:USER:a     hash    what became of an anonymous visitor: signed (who signed
+                                        in first); of the adoption: account, session, kid, at,
+                                        state, conversations, undone_at, undone_by              1 day; adopted: 400 days
+    cg:{T}:ad                   zset    adoptions under way: PROJECT/USER -> since when         when finished
     cg:{T}:ub:PROJECT           zset    people of this partition: score = updated_at            with the person
+    cg:{T}:us:PROJECT           zset    what they are found by: w:WORD USER, e:ADDRESS USER      with the person
     cg:{T}:w:PROJECT:USER       hash    withdrawn trust: * -> instant before which the person's
-                                        sessions are dead, blocked -> instant, SESSION -> why    180 days
+                                        sessions are dead, blocked or erased -> instant,
+                                        SESSION -> why                   180 days; blocked, erased: never
     cg:{T}:id:PROJECT:DIGEST    string  identifier (external id, address) -> user id            with the person
+    cg:{T}:jti:PROJECT:DIGEST   string  a one-time token that was taken                         as long as the token
     cg:{T}:kc:PROJECT:KID       zset    conversations that a key vouched in -> last time        with the project
     cg:{T}:ib:PROJECT:VIEW      zset    inbox part: conversation -> last activity               with the conversation
     cg:{ctl}:v                  hash    reserved, committed: control-log versions               never
@@ -26,12 +35,19 @@
                                         used:KID -> instant                                     with the project
     cg:{ctl}:g                  hash    the gateway's own ring: revision, value (sealed)        never
     cg:{ctl}:a                  hash    AGENT:revision, AGENT:value (JSON), name:NAME -> AGENT  when removed
+    cg:{ctl}:adm                hash    ADMIN:revision, ADMIN:value (JSON), name:DIGEST -> ADMIN,
+                                        used:ADMIN -> instant                                   never
     cg:{ctl}:once:DIGEST        string  console ticket, login link: used once                   30 s, 15 min
     cg:{ctl}:con:DIGEST         string  console session (cookie)                                12 h, sliding
     cg:{ctl}:try:DIGEST         string  counter of login attempts by name and address           15 min
+    cg:{ctl}:prf:DIGEST         hash    code sent to a visitor: email, digest (keyed), tries        10 min
+    cg:{ctl}:sent:DIGEST        list    when codes were sent to an address, from a network, by
+                                        everybody: the last instants that a limit asks for          15 min to 24 h
     cg:{ctl}:req:REQUEST        string  answer of a transition, for its repeats                 1 h
     cg:{ctl}:aud:PROJECT        stream  audit entries, hash-chained                             never
     cg:{ctl}:aud:PROJECT:h      hash    head of the chain: seq, hash                            never
+    cg:{ctl}:rep:PROJECT        stream  whom a rule would have refused, had it been on          last 1,000
+    cg:{ctl}:cf:PROJECT         stream  tokens whose identifiers named two people               last 1,000
     cg:{ctl}:nodes              hash    NODE -> lease (JSON)                                    by the reaper
     cg:{ctl}:cron               hash    schedules (reserved)                                    when done
     cg:{ctl}:schema             hash    version, store, created_at, canary                      never
@@ -43,6 +59,7 @@ Channels (publications are hints; the streams are the truth):
     cg:{T}:h:PROJECT            the inbox part changed: the conversation's id
     cg:{ctl}:bell               doorbell: the control log's committed version grew
     cg:{ctl}:probe:NODE         a node's loopback probe
+    cg:{ctl}:told               a frame for one person's sockets, on whichever node they are
 
 The braces are a cluster hash tag: what one script touches lives in one slot. T is one of 256 tags, chosen once so
 that tag number p hashes into slot 64*p + 32: evenly spread, so that any number of primaries carry equal shares.
@@ -64,10 +81,12 @@ PROJECTS = CTL + "p"
 APPS = CTL + "app"
 GATEWAY_RING = CTL + "g"
 AGENTS = CTL + "a"
+ADMINS = CTL + "adm"
 NODES = CTL + "nodes"
 CRON = CTL + "cron"
 SCHEMA = CTL + "schema"
 DOORBELL = CTL + "bell"
+TOLD = CTL + "told"
 
 INBOX_VIEWS = ("open", "unassigned", "resolved")
 """Views with a part of their own; an agent's own part is ``agent:AGENT``."""
@@ -122,15 +141,35 @@ def conversation(conversation: ConversationId, part: str) -> str:
     return f"cg:{{{TAGS[partition_of_conversation(conversation)]}}}:c:{conversation}:{part}"
 
 
+def conversations(partition: int) -> str:
+    """What the keys of every conversation of a partition begin with."""
+    return f"cg:{{{TAGS[partition]}}}:c:"
+
+
 def person(project: ProjectId, user: UserId, part: str = "") -> str:
     """A person's key: part "" (the record), ``c`` (conversations), ``x`` (session rows) or ``xs`` (their order)."""
     tag = TAGS[partition_of_user(project, user)]
     return f"cg:{{{tag}}}:u:{project}:{user}" + (f":{part}" if part else "")
 
 
+def adoption(partition: int, project: ProjectId, user: UserId) -> str:
+    """What became of an anonymous visitor of this partition."""
+    return f"cg:{{{TAGS[partition]}}}:u:{project}:{user}:a"
+
+
+def adoptions(partition: int) -> str:
+    """One partition's adoptions that are not finished."""
+    return f"cg:{{{TAGS[partition]}}}:ad"
+
+
 def people(partition: int, project: ProjectId) -> str:
     """One partition's part of the list of people."""
     return f"cg:{{{TAGS[partition]}}}:ub:{project}"
+
+
+def people_index(partition: int, project: ProjectId) -> str:
+    """What the people of one partition are found by, in lexicographic order."""
+    return f"cg:{{{TAGS[partition]}}}:us:{project}"
 
 
 def withdrawn(partition: int, project: ProjectId, user: UserId) -> str:
@@ -140,6 +179,10 @@ def withdrawn(partition: int, project: ProjectId, user: UserId) -> str:
 
 def identifier(project: ProjectId, digest: str) -> str:
     return f"cg:{{{TAGS[partition_of_identifier(project, digest)]}}}:id:{project}:{digest}"
+
+
+def spent(project: ProjectId, digest: str) -> str:
+    return f"cg:{{{TAGS[partition_of_identifier(project, digest)]}}}:jti:{project}:{digest}"
 
 
 def inbox(partition: int, project: ProjectId, view: str) -> str:
@@ -171,6 +214,16 @@ def attempts(digest: str) -> str:
     return f"{CTL}try:{digest}"
 
 
+def proof(project: ProjectId, user: UserId) -> str:
+    """The code that one visitor was sent. In one slot with the counters of what was sent: one script counts and writes."""
+    return f"{CTL}prf:{identifier_digest('proof', f'{project}/{user}')}"
+
+
+def sends(to_whom: str, name: str) -> str:
+    """When codes were sent, by ``address``, ``network`` or ``everybody``."""
+    return f"{CTL}sent:{identifier_digest(to_whom, name)}"
+
+
 def request(request: str) -> str:
     return f"{CTL}req:{request}"
 
@@ -181,6 +234,14 @@ def audit(project: str) -> str:
 
 def audit_head(project: str) -> str:
     return f"{CTL}aud:{project or '-'}:h"
+
+
+def reports(project: ProjectId) -> str:
+    return f"{CTL}rep:{project}"
+
+
+def conflicts(project: ProjectId) -> str:
+    return f"{CTL}cf:{project}"
 
 
 def probe(node: NodeId) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -22,7 +23,7 @@ from chatgateway.types import Version
 
 _TRANSITION = Script("transition")
 _ATTEMPTS = 16
-"""How often another writer of the same audit chain may come first before we give up."""
+"""How often another process's writer of the same audit chain may come first before we give up."""
 
 _PAUSES_S = (0.1, 1.5)
 """Before a transition whose answer was lost is asked for again: a store that restarts is back within a second."""
@@ -118,22 +119,23 @@ async def transition(
     entry = ["", "", "", "", "", ""]
     if control is not None:
         entry = [control.entry, control.kind, control.project, control.subject, control.why, control.at]
-    for _ in range(_ATTEMPTS):
-        link = await intent.link() if intent is not None else None
-        arguments = [*record, *entry, *(link or ("", "", "", ""))]
-        reply = await _answer(store, keys, arguments)
-        match reply:
-            case [b"OK", revision, version]:
-                if link is not None and intent is not None:
-                    intent.written()
-                known = replace(control, version=Version(int(version))) if control is not None else None
-                return Applied(int(revision), known)
-            case [b"RECORD"]:
-                raise Conflict("the record has changed since it was read")
-            case [b"NAME"]:
-                raise NameTaken(claim.name if claim is not None else "")
-            case _:  # Somebody else's entry came first: place ours behind it.
-                continue
+    async with store.turns[chain] if intent is not None else nullcontext():
+        for _ in range(_ATTEMPTS):
+            link = await intent.link() if intent is not None else None
+            arguments = [*record, *entry, *(link or ("", "", "", ""))]
+            reply = await _answer(store, keys, arguments)
+            match reply:
+                case [b"OK", revision, version]:
+                    if link is not None and intent is not None:
+                        intent.written()
+                    known = replace(control, version=Version(int(version))) if control is not None else None
+                    return Applied(int(revision), known)
+                case [b"RECORD"]:
+                    raise Conflict("the record has changed since it was read")
+                case [b"NAME"]:
+                    raise NameTaken(claim.name if claim is not None else "")
+                case _:  # Somebody else's entry came first: place ours behind it.
+                    continue
     raise Conflict("the audit chain never stood still")
 
 

@@ -8,8 +8,8 @@ ever added, so several processes may write and none unlearns what another knew.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +17,9 @@ import msgspec
 
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.errors import StoreRefused
+
+if sys.platform != "win32":
+    import fcntl
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):

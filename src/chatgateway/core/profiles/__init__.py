@@ -5,10 +5,33 @@ A profile is a value: a new one is a new module with one constant, and the verif
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from chatgateway.core.profiles.canonical import CANONICAL
-from chatgateway.core.profiles.profile import Claim, ClaimsProfile, role_like
+from chatgateway.core.profiles.deskpro import DESKPRO
+from chatgateway.core.profiles.livechat import LIVECHAT
+from chatgateway.core.profiles.pingstreams import PINGSTREAMS
+from chatgateway.core.profiles.plain import PLAIN
+from chatgateway.core.profiles.profile import Claim, ClaimsProfile, Naming, ProjectNaming, role_like
+from chatgateway.core.profiles.tiledesk import TILEDESK
 
-__all__ = ["CANONICAL", "PROFILES", "Claim", "ClaimsProfile", "role_like"]
+__all__ = [
+    "CANONICAL",
+    "DESKPRO",
+    "LIVECHAT",
+    "PINGSTREAMS",
+    "PLAIN",
+    "PROFILES",
+    "TILEDESK",
+    "Claim",
+    "ClaimsProfile",
+    "Naming",
+    "ProjectNaming",
+    "role_like",
+]
 
-PROFILES: dict[str, ClaimsProfile] = {profile.name: profile for profile in (CANONICAL,)}
+PROFILES: Final[Mapping[str, ClaimsProfile]] = {
+    profile.name: profile for profile in (CANONICAL, PLAIN, TILEDESK, DESKPRO, PINGSTREAMS, LIVECHAT)
+}
 """By the name that an app's record holds."""

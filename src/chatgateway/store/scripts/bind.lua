@@ -14,7 +14,8 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local signed_at = tonumber(ARGV[3])
 if signed_at == 0 then signed_at = now end
-local marks = redis.call('HMGET', KEYS[3], '*', 'blocked', ARGV[2])
+local marks = redis.call('HMGET', KEYS[3], '*', 'blocked', ARGV[2], 'erased')
+if marks[4] then return redis.error_reply('WITHDRAWN erased') end
 if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
 if marks[1] and signed_at <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end

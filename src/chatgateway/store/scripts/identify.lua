@@ -1,14 +1,21 @@
 #!lua
--- Say whom an identifier names, for ever: the user whom somebody else proposed first, else the proposed one.
+-- Let an identifier name somebody else than it did, if nobody changed that meanwhile.
 --
--- One script, so that of two sign-ins that both find nobody only one makes a person.
---
--- KEYS  1 identifier (string)
--- ARGV  1 proposed user
--- Returns the user
-local known = redis.call('GET', KEYS[1])
-if known then
-  return known
+-- KEYS  1 identifier (string)   2 fence (string)
+-- ARGV  1 user whom it names now, "" for nobody   2 user whom it shall name, "" for nobody
+--       3 version at which the token was verified, "" for operators
+-- Returns 1, also when it names them already, or 0 when it names another; or the error MISSING, STALE n
+if ARGV[3] ~= '' then
+  local fence = redis.call('GET', KEYS[2])
+  if not fence then return redis.error_reply('MISSING') end
+  if tonumber(ARGV[3]) < tonumber(fence) then return redis.error_reply('STALE ' .. fence) end
 end
-redis.call('SET', KEYS[1], ARGV[1])
-return ARGV[1]
+local held = redis.call('GET', KEYS[1]) or ''
+if held == ARGV[2] then return 1 end
+if held ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('SET', KEYS[1], ARGV[2])
+end
+return 1

@@ -15,7 +15,8 @@ if side ~= 'node' then
   if not fence then return redis.error_reply('MISSING') end
   if tonumber(ARGV[1]) < tonumber(fence) then return redis.error_reply('STALE ' .. fence) end
   if tonumber(ARGV[1]) > tonumber(fence) then redis.call('SET', KEYS[3], ARGV[1]) end
-  local marks = redis.call('HMGET', KEYS[4], '*', 'blocked', ARGV[4])
+  local marks = redis.call('HMGET', KEYS[4], '*', 'blocked', ARGV[4], 'erased')
+  if marks[4] then return redis.error_reply('WITHDRAWN erased') end
   if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
   if marks[1] and tonumber(ARGV[5]) <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
   if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end

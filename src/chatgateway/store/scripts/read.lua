@@ -8,7 +8,8 @@
 local fence = redis.call('GET', KEYS[3])
 if not fence then return redis.error_reply('MISSING') end
 if tonumber(ARGV[1]) < tonumber(fence) then return redis.error_reply('STALE ' .. fence) end
-local marks = redis.call('HMGET', KEYS[4], '*', 'blocked', ARGV[4])
+local marks = redis.call('HMGET', KEYS[4], '*', 'blocked', ARGV[4], 'erased')
+if marks[4] then return redis.error_reply('WITHDRAWN erased') end
 if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
 if marks[1] and tonumber(ARGV[5]) <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end

@@ -3,7 +3,7 @@
 import { addNote, follow, forgetTyping, noteRead, noteTyping, prependOlder, replaceTail } from "./conversation.js"
 import { acked, byRef, echoIsLate, forgotten, refused, resendVanished, stranded } from "./outbox.js"
 import { begun, check, flushed } from "./saying.js"
-import { answered, chain, command, conversationOf, refreshes, tell, transmit, withConversation, withHead, withRow } from "./state.js"
+import { answered, chain, command, conversationOf, isSigned, mustProve, refreshes, tell, transmit, withConversation, withHead, withRow } from "./state.js"
 import { closed, forget } from "./connecting.js"
 
 /** The order of the frames is the gateway's; each function here is a step for one type. */
@@ -41,7 +41,7 @@ export function tick(state, event) {
 
 /** Somebody looks at an empty panel: a chat may have begun in another browser meanwhile. */
 export function look(state) {
-  const empty = state.role === "visitor" && state.phase === "live" && state.current === null && !state.signing_out
+  const empty = state.role === "visitor" && state.phase === "live" && state.current === null && !state.signing_out && !mustProve(state)
   return empty && state.heads_loaded ? listConversations(state) : [state, []]
 }
 
@@ -62,7 +62,7 @@ function person(frame) {
 /** Keep the credential that came with an identity. */
 function kept(state, frame) {
   if (state.role === "agent" || !frame.session_token) return [state, []]
-  const which = frame.identity === "anonymous" ? "anonymous" : "signed"
+  const which = isSigned(frame.identity) ? "signed" : "anonymous"
   const credential = { ...state.credential, [which]: frame.session_token }
   return [{ ...state, credential }, [{ do: "keep", which, token: frame.session_token }]]
 }
@@ -70,7 +70,7 @@ function kept(state, frame) {
 function welcome(state, frame, event) {
   if (state.phase !== "greeting") return [state, []]
   const me = person(frame)
-  const signed_in = me.assurance !== "anonymous" && state.role === "visitor"
+  const signed_in = isSigned(me.assurance) && state.role === "visitor"
   if (state.signed_intent && !signed_in && !state.sign_out_pending) {
     const [next, effects] = closed({ ...state, goodbye: { code: 4401, reason: "identity_lost", sentence: "The gateway took somebody who signed in for an anonymous visitor." } }, event)
     return [next, [{ do: "close_socket", code: 1000 }, ...effects]]
@@ -89,6 +89,7 @@ function welcome(state, frame, event) {
     identity_expired: false,
     me,
     role: state.role,
+    policy: frame.policy ?? "anyone",
     signed_intent: state.signed_intent || signed_in,
     source: promoted ? state.candidate.source : state.source,
     candidate: promoted ? null : state.candidate,
@@ -105,9 +106,9 @@ function welcome(state, frame, event) {
     (view) => [view, [tell("welcome", { me })]],
     (view) => (view.sign_out_pending ? endPendingSession(view) : [view, []]),
     (view) => (late === null ? [view, []] : sayAuthenticate(view, late)),
-    (view) => (view.signing_out || view.role === "agent" ? [view, []] : listConversations(view)),
+    (view) => (view.signing_out || view.role === "agent" || mustProve(view) ? [view, []] : listConversations(view)),
     (view) => (view.role === "agent" && view.listing ? again(view) : [view, []]),
-    (view) => (view.current && !view.replaying.includes(view.current) && !view.signing_out ? check(view, view.current, event) : [view, []]),
+    (view) => (view.current && !view.replaying.includes(view.current) && !view.signing_out && !mustProve(view) ? check(view, view.current, event) : [view, []]),
   )
 }
 
@@ -115,9 +116,9 @@ function welcome(state, frame, event) {
 function changedPerson(state, me) {
   const before = state.me
   if (before.user === "" || before.user === me.user) return state
-  if (before.assurance === "anonymous" && me.assurance !== "anonymous") return state
+  if (!isSigned(before.assurance) && isSigned(me.assurance)) return state
   const none = { ...state, conversations: {}, heads: {}, heads_loaded: false, current: null, replaying: [] }
-  return before.assurance === "anonymous" ? { ...none, outbox: stranded(state.outbox) } : { ...none, outbox: { ...state.outbox, entries: [] } }
+  return !isSigned(before.assurance) ? { ...none, outbox: stranded(state.outbox) } : { ...none, outbox: { ...state.outbox, entries: [] } }
 }
 
 function endPendingSession(state) {
@@ -129,6 +130,10 @@ function endPendingSession(state) {
 function sayAuthenticate(state, token) {
   const [next, frame] = command({ ...state, authenticating: { token, why: "candidate" } }, { type: "authenticate", token, can_refresh: refreshes(state) })
   return [next, [transmit(frame)]]
+}
+
+function listUnlessAsked(state) {
+  return mustProve(state) ? [state, []] : listConversations(state)
 }
 
 function listConversations(state) {
@@ -155,10 +160,19 @@ function identity(state, frame, event) {
   if (state.signing_out) {
     if (frame.ref !== state.signing_out) return [state, []]
     const anew = { ...answered(state, frame.ref), signing_out: null, me }
-    return chain(anew, (view) => kept(view, frame), (view) => [view, [...settled, tell("identity", { me })]], listConversations)
+    return chain(anew, (view) => kept(view, frame), (view) => [view, [...settled, tell("identity", { me })]], listUnlessAsked)
   }
-  if (me.assurance === "anonymous") {
-    if (!state.signed_intent) return chain({ ...answered(state, frame.ref), me }, (view) => kept(view, frame))
+  if (!isSigned(me.assurance)) {
+    if (!state.signed_intent) {
+      const known = { ...answered(state, frame.ref), me }
+      const proved = me.assurance === "email" && state.me.assurance !== "email"
+      return chain(
+        known,
+        (view) => kept(view, frame),
+        (view) => [view, proved ? [...settled, tell("identity", { me })] : settled],
+        (view) => (proved ? listConversations(view) : [view, []]),
+      )
+    }
     const [next, effects] = closed({ ...state, goodbye: { code: 4401, reason: "identity_lost", sentence: "The gateway no longer knows who this is." } }, event)
     return [next, [{ do: "close_socket", code: 1000 }, ...effects]]
   }
@@ -190,6 +204,7 @@ function visitorChanged(state, frame) {
   const visitor = { ...head.visitor, user: frame.user || head.visitor?.user, assurance: frame.identity || head.visitor?.assurance }
   if (frame.name) visitor.name = frame.name
   if (frame.email) visitor.email = frame.email
+  if (frame.email_proved) visitor.email_proved = true
   const heads = { ...state.heads, [frame.conversation]: { ...head, visitor, pending: frame.confirmed === false } }
   return [{ ...state, heads }, [tell("visitor", { conversation: frame.conversation, visitor })]]
 }

@@ -3,7 +3,7 @@
 import { discarded, flush, isFull, put, retried } from "./outbox.js"
 import { emptyConversation } from "./conversation.js"
 import { mintRef } from "./ref.js"
-import { command, conversationOf, tell, transmit, withConversation } from "./state.js"
+import { command, conversationOf, mustProve, tell, transmit, withConversation } from "./state.js"
 
 /** The gateway takes one typing frame per 2 s. */
 const TYPING_EVERY_MS = 2_500
@@ -13,7 +13,7 @@ const bytesOf = (text) => new TextEncoder().encode(text).length
 
 /** Transmit what the outbox may send now: only in a live session, and after the replay. */
 export function flushed(state, event) {
-  if (state.phase !== "live" || state.replaying.length > 0 || state.clock_offset_ms === null || state.signing_out) return [state, []]
+  if (state.phase !== "live" || state.replaying.length > 0 || state.clock_offset_ms === null || state.signing_out || mustProve(state)) return [state, []]
   const [outbox, frames] = flush(state.outbox, { now: event.now, clock_offset_ms: state.clock_offset_ms, entropy: event.entropy, in_flight_max: state.limits.in_flight - Object.keys(state.commands).length })
   return frames.length === 0 ? [state, []] : [{ ...state, outbox }, [transmit(...frames)]]
 }

@@ -4,6 +4,12 @@ import { DEFAULT_RETRY } from "./backoff.js"
 import { emptyConversation } from "./conversation.js"
 import { emptyOutbox } from "./outbox.js"
 
+/** Somebody whose name was signed, or an agent. Whoever proved an address is a stranger who is known a little better. */
+export const isSigned = (assurance) => assurance === "signed" || assurance === "agent"
+
+/** May this visitor not read or write yet, because the app asks for a proved address first? */
+export const mustProve = (state) => state.role === "visitor" && state.policy === "email" && state.me.assurance === "anonymous"
+
 export const NOBODY = { user: "", assurance: "", name: "", session: "", expires_at: 0 }
 
 /**
@@ -54,6 +60,8 @@ export function initialState({ role = "visitor", app = "", client = "", page = "
     identity_expired: false,
     sign_out_pending: null,
     me: NOBODY,
+    /** What the app asks of visitors before they read or write: "anyone" | "email" | "signed". */
+    policy: "anyone",
 
     // What we talk about.
     commands: {},

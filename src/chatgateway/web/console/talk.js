@@ -15,7 +15,7 @@ function cardOf(visitor, head, agents) {
   const signed = new Set(visitor.signed ?? [])
   const from = { role: "visitor", assurance: visitor.assurance, name: visitor.name }
   const facts = h("dl", { class: "facts" },
-    fact("Email", visitor.email, signed.has("email")),
+    fact(visitor.email_proved ? "Email (proved)" : "Email", visitor.email, signed.has("email")),
     fact("Id at the site", visitor.external_id, Boolean(visitor.external_id)),
     fact("Page (unsigned)", visitor.page, false),
     ...Object.entries(visitor.facts ?? {}).map(([name, value]) => fact(`${name} (unsigned)`, value, false)),

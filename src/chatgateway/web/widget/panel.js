@@ -1,7 +1,9 @@
 /** The visitor's panel: the picture in, elements out. It decides nothing about the chat. */
 
 import { lastOfOthers, statusOf, typingIn, unreadOf } from "../client/view.js"
+import { mustProve } from "../client/state.js"
 import { h, icon, keyed } from "./dom.js"
+import { openProving } from "./proving.js"
 import { openThread } from "./thread.js"
 
 const STATUS = {
@@ -18,7 +20,7 @@ const NARROW = "(max-width: 480px)"
 
 /**
  * @param {ShadowRoot} root
- * @param {object} hooks say(text), typed(on), seen(seq), older(), retry(local), discard(local), show(id), closed(), draft(text)
+ * @param {object} hooks say(text), prove({email} or {code}), typed(on), seen(seq), older(), retry(local), discard(local), show(id), closed(), draft(text)
  */
 export function openPanel(root, { title, hooks, draft }) {
   const scroller = h("div", { class: "scroller", tabindex: "0", role: "group", "aria-label": "Messages" })
@@ -38,7 +40,8 @@ export function openPanel(root, { title, hooks, draft }) {
   const heading = h("h2", { class: "title", id: "chatgateway-title", text: title })
   const header = h("header", { class: "header" }, h("div", { class: "header-text" }, heading, presence), chats, close)
   const picker = h("ul", { class: "picker", "aria-label": "All chats", hidden: true })
-  const panel = h("dialog", { class: "panel", "aria-labelledby": "chatgateway-title" }, header, who, status, picker, scroller, typing, composer, live)
+  const proving = openProving((said) => hooks.prove(said))
+  const panel = h("dialog", { class: "panel", "aria-labelledby": "chatgateway-title" }, header, who, status, picker, scroller, typing, proving.element, composer, live)
 
   const unread = h("span", { class: "unread", hidden: true })
   const launcher = h("button", { type: "button", class: "launcher", "aria-label": "Open chat", "aria-expanded": "false" }, h("span", { class: "launcher-icon open" }, icon("chat")), h("span", { class: "launcher-icon shut" }, icon("down")), unread)
@@ -131,6 +134,11 @@ export function openPanel(root, { title, hooks, draft }) {
       who.dataset.as = as
       who.replaceChildren(...(signed ? [icon("verified"), h("span", { text: as })] : []))
     }
+    const asks = mustProve(state)
+    const done = proving.show(asks)
+    if (asks && root.activeElement === input) proving.focus()
+    composer.hidden = asks
+    if (done) input.focus()
     thread.render(state, state.current, { visitor: true })
     greeting.hidden = list.childElementCount > 0
     const people = typingIn(state, state.current)
@@ -161,7 +169,8 @@ export function openPanel(root, { title, hooks, draft }) {
       else panel.show()
       launcher.setAttribute("aria-expanded", "true")
       grow()
-      if (focus) input.focus()
+      if (focus && !proving.element.hidden) proving.focus()
+      else if (focus) input.focus()
       else root.activeElement?.blur()
       scroller.scrollTop = scroller.scrollHeight
       if (state) render(state)

@@ -99,6 +99,16 @@ button { cursor: pointer; border: 0; background: none; padding: 0; }
 .send { width: 44px; height: 44px; flex: none; border-radius: 50%; display: grid; place-items: center; background: var(--accent); color: var(--on-accent); transition: transform .14s, opacity .14s, background .14s; }
 .send:disabled { background: var(--raised); color: var(--soft); cursor: default; }
 .send:not(:disabled):active { transform: scale(.93); }
+.proof { padding: 4px 20px 20px; }
+.proof-form { display: grid; gap: 8px; }
+.proof-hint { margin: 0 0 4px; color: var(--soft); font-size: 14px; overflow-wrap: anywhere; }
+.proof-form label { font-size: 13px; font-weight: 550; }
+.proof-input { font: inherit; color: inherit; width: 100%; height: 44px; padding: 0 14px; border: 1px solid var(--line); border-radius: 12px; background: var(--ground); }
+.proof-input[aria-invalid] { border-color: var(--bad); }
+.proof-said { margin: 0; font-size: 13px; color: var(--bad); }
+.proof-said:empty { display: none; }
+.proof-send { height: 44px; border-radius: 12px; background: var(--accent); color: var(--on-accent); font-weight: 600; }
+.proof-back { min-height: 44px; color: var(--soft); font-size: 13px; text-decoration: underline; }
 
 @media (max-width: 480px) {
   .panel { inset: 0; width: 100%; height: 100dvh; border: 0; border-radius: 0; }

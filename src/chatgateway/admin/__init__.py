@@ -1,0 +1,1 @@
+"""What an operator or a project's server may do: one function per verb, with all the steps that belong to it."""

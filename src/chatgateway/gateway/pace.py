@@ -1,0 +1,58 @@
+"""How fast HTTP peers may ask: so much per address, and per session as much as a socket may.
+
+Counted per process, as for sockets. The latest that asked are remembered; who was forgotten starts with a full bucket.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from chatgateway.core.limits import Bucket, Rate
+from chatgateway.errors import RateLimited
+from chatgateway.gateway.doors import block
+
+if TYPE_CHECKING:
+    from chatgateway.gateway.parts import Parts
+
+REMEMBERED_MAX = 20_000
+"""Buckets of each kind: some 4 MB."""
+
+
+class _Buckets:
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._held: OrderedDict[str, Bucket] = OrderedDict()
+
+    def of(self, name: str) -> Bucket:
+        bucket = self._held.get(name)
+        if bucket is None:
+            bucket = self._held[name] = Bucket(self._rate)
+            if len(self._held) > REMEMBERED_MAX:
+                self._held.popitem(last=False)
+        else:
+            self._held.move_to_end(name)
+        return bucket
+
+
+class Pace:
+    """The rates of this node's HTTP peers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        settings = parts.settings
+        self._addresses = _Buckets(Rate(settings.requests_per_s, settings.requests_burst))
+        self._sessions = _Buckets(Rate(settings.commands_per_s, settings.commands_burst))
+
+    def require_address(self, address: str) -> None:
+        """Count one request, before anything is verified. Raises RateLimited."""
+        self._require(self._addresses.of(block(address)))
+
+    def require_session(self, name: str) -> None:
+        """Count one request on behalf of a session. Raises RateLimited."""
+        self._require(self._sessions.of(name))
+
+    def _require(self, bucket: Bucket) -> None:
+        wait_ms = bucket.take(self._parts.node.now())
+        if wait_ms:
+            raise RateLimited(retry=wait_ms)

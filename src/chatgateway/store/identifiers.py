@@ -1,0 +1,194 @@
+"""Whom identifiers name: decided for several of them at once, though each lies in a partition of its own.
+
+An identifier points at a user, and that user's hash says what the pointer means:
+
+    recorded            it names this person
+    moved to another    it names that other person
+    moved to nobody     it names nobody and may be taken
+    erased              the same
+    nothing             it is reserved: somebody signs in right now, and it names nobody yet
+
+A sign-in points everything that names nobody at the user whom it proposes, in the order of the keys, so that no two
+sign-ins wait for each other. Then ONE script decides for all of it: the proposed user becomes a person (person.lua), or
+stands for the person who was known (move.lua). Until then nobody can be taken for anybody; a conflict is found before,
+and changes nobody.
+
+Whoever meets another's reservation waits a little. When it does not go away its owner has died, and the user whom it
+proposed is made nobody: an owner that was only slow can decide nothing any more, and begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from chatgateway.core.person import Identifier
+from chatgateway.errors import Conflict, IdentityConflict, Stale, StoreError
+from chatgateway.store import schema
+from chatgateway.store.client import Store
+from chatgateway.store.records import RACES_MAX, Record, Records, Written, carried, fenced
+from chatgateway.store.script import Script
+from chatgateway.types import ProjectId, UserId, Version
+
+_IDENTIFY, _MOVE = Script("identify"), Script("move")
+
+PATIENCE = 5
+"""How often the same reservation is met before its owner counts as dead. An owner needs three answers of the store;
+meeting it so often takes ten, and the pauses."""
+
+PAUSE_S = 0.01
+"""The first pause; each is twice as long as the one before."""
+
+_NOBODY_MS = 86_400_000
+"""No write is under way that long."""
+
+Begin = Callable[[UserId], Awaitable[Written]]
+"""Record the proposed user as a person."""
+
+
+class Pointer(NamedTuple):
+    """One identifier as it was found."""
+
+    key: str
+    partition: int
+    user: str
+    """The user at whom it points, "" for none."""
+    names: UserId | None
+    """The person whom it names."""
+    reserved: bool
+
+
+class Identifiers:
+    """The identifiers of all projects."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records = Records(store)
+
+    async def look(self, project: ProjectId, identifiers: Sequence[Identifier]) -> list[Pointer]:
+        """Return what the identifiers mean, in the order of their keys. Not one moment: see ``claim``."""
+        digests = {schema.identifier_digest(one.kind, one.text) for one in identifiers}
+        places = sorted(
+            (schema.identifier(project, one), schema.partition_of_identifier(project, one)) for one in digests
+        )
+        replies: list[bytes | None] = await asyncio.gather(*(self._store.hot.ask("GET", [key]) for key, _ in places))
+        users = [UserId(reply.decode()) if reply else UserId("") for reply in replies]
+        records = await self._read(project, {user for user in users if user})
+        others = {UserId(record.moved) for record in records.values() if record.moved}
+        records |= await self._read(project, others - records.keys())
+        return [
+            Pointer(key, partition, user, _named(user, records), bool(user) and records[user].undecided)
+            for (key, partition), user in zip(places, users, strict=True)
+        ]
+
+    async def claim(
+        self,
+        project: ProjectId,
+        identifiers: Sequence[Identifier],
+        proposed: UserId,
+        version: Version | None,
+        begin: Begin,
+    ) -> tuple[UserId, bool]:
+        """Return whom all ``identifiers`` name from now on, and whether that person began to be now.
+
+        Raises IdentityConflict when two of them name two people, Stale when ``version`` is behind a fence; then nobody
+        is changed.
+        """
+        met: Counter[str] = Counter()
+        fresh = stands_for = False
+        try:
+            for _ in range(RACES_MAX):
+                found = await self.look(project, identifiers)
+                known = {one.names for one in found if one.names is not None}
+                if len(known) > 1:
+                    raise IdentityConflict
+                free = [one for one in found if one.names is None]
+                if known and not free:
+                    user = known.pop()
+                    await self._straighten(project, found, user, proposed if stands_for else None)
+                    return user, False
+                if not fresh:
+                    # Whoever is somebody already must not be given what names nobody.
+                    fresh = (await self._records.read(project, proposed)).undecided
+                    proposed = proposed if fresh else _another()
+                if not await self._take(project, free, proposed, version, met):
+                    continue
+                if known:
+                    decided = stands_for = await self._move(project, proposed, known.pop(), version)
+                else:
+                    written = await begin(proposed)
+                    if written == "written":
+                        return proposed, True
+                    decided = False
+                if not decided:
+                    proposed = _another()
+        except (IdentityConflict, Stale):
+            with contextlib.suppress(StoreError):
+                await self.release(project, identifiers, proposed)
+            raise
+        raise Conflict("too many sign-ins with the same identifiers at once")
+
+    async def release(self, project: ProjectId, identifiers: Sequence[Identifier], user: UserId) -> None:
+        """Let those of ``identifiers`` that point at ``user`` name nobody."""
+        for one in await self.look(project, identifiers):
+            if user in (one.user, one.names):
+                await self._point(one, "", None)
+
+    async def _read(self, project: ProjectId, users: set[UserId]) -> dict[UserId, Record]:
+        ordered = sorted(users)
+        records = await asyncio.gather(*(self._records.read(project, user) for user in ordered))
+        return dict(zip(ordered, records, strict=True))
+
+    async def _take(
+        self, project: ProjectId, free: list[Pointer], user: UserId, version: Version | None, met: Counter[str]
+    ) -> bool:
+        """Point what names nobody at ``user``, and return whether all of it does now."""
+        for one in free:
+            if one.user == user:
+                continue
+            if one.reserved:
+                met[one.user] += 1
+                if met[one.user] < PATIENCE:
+                    await asyncio.sleep(PAUSE_S * 2 ** met[one.user])
+                    return False
+                if not await self._move(project, UserId(one.user), "", version):
+                    return False
+            if not await self._point(one, user, version):
+                return False
+        return True
+
+    async def _straighten(self, project: ProjectId, found: list[Pointer], user: UserId, own: UserId | None) -> None:
+        """Point at the person directly. ``own``: the user who stood for them for us alone, and is needed no more."""
+        for one in found:
+            if one.user != user:
+                await self._point(one, user, None)
+        if own is not None:
+            await self._store.hot.ask("DEL", [schema.person(project, own)])
+
+    async def _point(self, one: Pointer, user: str, version: Version | None) -> bool:
+        keys = [one.key, schema.fence(one.partition)]
+        answer: int = await fenced(self._store, one.partition, _IDENTIFY, keys, [one.user, user, carried(version)])
+        return answer == 1
+
+    async def _move(self, project: ProjectId, user: UserId, to: str, version: Version | None) -> bool:
+        partition = schema.partition_of_user(project, user)
+        keys = [schema.person(project, user), schema.fence(partition)]
+        answer: int = await fenced(self._store, partition, _MOVE, keys, [to, carried(version), _NOBODY_MS])
+        return answer == 1
+
+
+def _another() -> UserId:
+    return UserId("usr_" + secrets.token_hex(10))
+
+
+def _named(user: UserId, records: dict[UserId, Record]) -> UserId | None:
+    if not user:
+        return None
+    if records[user].person is not None:
+        return user
+    other = UserId(records[user].moved or "")
+    return other if other and records[other].person is not None else None
