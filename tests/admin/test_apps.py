@@ -90,6 +90,8 @@ class TestApp:
         )
         assert after.origins == ("https://a.example", "https://b.example")
         assert (after.name, after.policy, after.policy_reported) == ("Site", "anyone", "signed")
+        fewer = await apps.change(office, app.id, AppChange(), removed=("HTTPS://A.example",))
+        assert fewer.origins == ("https://b.example",)
         replaced = await apps.change(office, app.id, AppChange(origins=("https://c.example",)))
         assert replaced.origins == ("https://c.example",)
 

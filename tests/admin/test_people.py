@@ -17,7 +17,8 @@ from chatgateway.core.person import Identifier
 from chatgateway.core.project import Project
 from chatgateway.core.upsert import Upsert
 from chatgateway.errors import AdoptionRefused, IdentityConflict, NotFound, Unacceptable
-from chatgateway.types import AppId, ProjectId, UserId
+from chatgateway.store.sessions import SessionRow
+from chatgateway.types import AppId, ProjectId, SessionId, UnixMs, UserId, Version
 
 
 def line(external_id: str, **said: Any) -> bytes:
@@ -47,6 +48,12 @@ class TestFind:
         known = await people.known(beside, indoors.project.id, stranger.me["user"])
         assert (known.person.user, len(known.conversations)) == (stranger.me["user"], 1)
         assert list(known.sessions) == [stranger.me["session"]]
+
+    async def test_finds_a_stranger_known_by_a_session_alone(self, office: Office, shop: Project) -> None:
+        stranger = UserId("usr_" + "0" * 20)
+        row = SessionRow(project=shop.id, user=stranger)
+        await office.sessions.bind(SessionId("ses_1"), row, Version(0), UnixMs(0))
+        assert (await people.find(office, shop.id, stranger)).user == stranger
 
 
 class TestUpsert:
@@ -129,15 +136,25 @@ class TestImport:
 
     async def test_goes_on_after_a_bad_line_and_says_which_it_was(self, office: Office, shop: Project) -> None:
         imported, failures, _ = await self.bring(
-            office, shop, line("u-1"), b"", b"not json", line(""), line("u-2", name="a\0b"), b"x" * 65_537, line("u-3")
+            office,
+            shop,
+            line("u-1"),
+            b"",
+            b"not json",
+            line(""),
+            line("u-2", name="a\0b"),
+            line("big") + b" " * 65_536,
+            line("u-3"),
         )
         assert imported == Imported(2, 0, 4)
         assert {number for number, _ in failures} == {3, 4, 5, 6}
         assert all("\n" not in why for _, why in failures)
 
     async def test_of_one_person_twice_ends_with_what_stands_last(self, office: Office, shop: Project) -> None:
-        imported, _, _ = await self.bring(office, shop, *(line("u-1", name=f"Name {number}") for number in range(20)))
+        lines = [line("u-1", name=f"Name {number}") for number in range(20)]
+        imported, _, steps = await self.bring(office, shop, *lines)
         assert imported == Imported(1, 19, 0)
+        assert len(steps) == 20, "each waits for the one before"
         assert (await people.find(office, shop.id, "u-1")).name == "Name 19"
 
     async def test_reports_a_conflict_and_goes_on(self, office: Office, shop: Project) -> None:
@@ -189,6 +206,8 @@ class TestBlock:
         assert await indoors.refused(indoors.token("ada")) == 4403
         assert await bob.start("still here")
         assert [(entry.kind, entry.why) for entry in notebook] == [("person", "blocked")]
+        assert (await recorded(beside, project))[-1][-1] == "1 of 1 nodes confirmed, 2 sessions ended"
+        assert "blocked" in await beside.sessions.marks(project, blocked.person.user), "what they still send is refused"
         unblocked = await people.unblock(beside, project, "ada")
         assert not unblocked.person.blocked
         assert (await indoors.visitor(indoors.token("ada"))).me["user"] == tabs[0].me["user"]

@@ -10,7 +10,8 @@ from tests.gateway.indoors import Indoors
 
 from chatgateway.admin import people, privacy
 from chatgateway.admin.office import Office
-from chatgateway.errors import NotFound
+from chatgateway.errors import NotFound, StoreUnavailable
+from chatgateway.store.privacy import Erased, Privacy
 
 
 class TestExport:
@@ -63,6 +64,26 @@ class TestErase:
         again = await privacy.erase(beside, indoors.project.id, ada.me["user"])
         assert again.erased.at == first.erased.at
         assert again.erased.conversations == 0
+
+    async def test_that_is_interrupted_has_withdrawn_before_and_is_finished_by_the_next(
+        self, beside: Office, indoors: Indoors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project = indoors.project.id
+        ada = await indoors.visitor(indoors.token("ada"))
+        await ada.start("a canary")
+        user = ada.me["user"]
+
+        async def interrupted(*_: object) -> Erased:
+            raise StoreUnavailable("power cut")
+
+        with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+            patch.setattr(Privacy, "erase_person", interrupted)
+            await privacy.erase(beside, project, "ada")
+        assert await ada.ended() == 4410
+        assert (await beside.records.read(project, user)).erased
+        assert "erased" in await beside.sessions.marks(project, user)
+        forgotten = await privacy.erase(beside, project, user)
+        assert forgotten.erased.conversations == 1
 
     async def test_of_whom_nobody_knows_sets_no_tombstone(self, beside: Office, indoors: Indoors) -> None:
         for nobody in ("nobody", "usr_00000000000000000000"):

@@ -64,6 +64,7 @@ class TestSession:
         barrier = await sessions.end(beside, project, SessionId(one.me["session"]))
         assert (barrier.ended, barrier.silent) == (1, ())
         assert await one.ended() == 4302
+        assert one.me["session"] in await beside.sessions.marks(project, row.user), "what it still sends is refused"
         assert await other.start("still here")
         assert [(entry.kind, entry.why) for entry in notebook] == [("session", "ended")]
 

@@ -51,12 +51,12 @@ class TestMistakes:
             assert words in diagnosis.sentence
         assert diagnosis.verdict == ("bad" if case.reason else "warn")
 
-    @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
-    def test_are_told_in_one_readable_sentence(self, case: Mistaken) -> None:
-        sentence = examined(case).sentence
-        assert sentence.endswith(".")
-        assert sentence.isprintable()
-        assert len(sentence) < 320
+    def test_are_told_in_one_readable_sentence(self) -> None:
+        for case in CORPUS:
+            sentence = examined(case).sentence
+            assert sentence.endswith("."), case.name
+            assert sentence.isprintable(), case.name
+            assert len(sentence) < 320, case.name
 
     def test_are_many_and_each_word_of_the_doctors_is_one(self) -> None:
         known = {case.mistake for case in CORPUS}
@@ -121,19 +121,15 @@ def _secrets() -> Iterator[str]:
 class TestDiscretion:
     """Nothing that a diagnosis says could be used to become somebody."""
 
-    @pytest.mark.parametrize(
-        "case",
-        [case for case in (*CORPUS, *HONEST, *HOSTILE) if isinstance(case.token, str)],
-        ids=lambda case: case.name,
-    )
-    def test_neither_token_nor_secret_is_said(self, case: Mistaken | Case) -> None:
-        if isinstance(case, Mistaken):
-            told = said(examined(case))
-        else:
-            told = said(diagnose(case.token, PROJECT, RING, case.profile, NOW, revoked=REVOKED_ON_THIS_NODE))
-        assert not re.search(r"eyJ|cg[sva]_[a-zA-Z0-9]", told)
-        assert not any(secret in told for secret in _secrets())
-        assert not any(run in told for run in str(case.token).split(".") if len(run) > 20 and run not in ("",))
+    def test_neither_token_nor_secret_is_said(self) -> None:
+        for case in (*CORPUS, *HONEST, *HOSTILE):
+            if isinstance(case, Mistaken):
+                told = said(examined(case))
+            else:
+                told = said(diagnose(case.token, PROJECT, RING, case.profile, NOW, revoked=REVOKED_ON_THIS_NODE))
+            assert not re.search(r"eyJ|cg[sva]_[a-zA-Z0-9]", told), case.name
+            assert not any(secret in told for secret in _secrets()), case.name
+            assert not any(run in told for run in str(case.token).split(".") if len(run) > 20), case.name
 
     @pytest.mark.parametrize("claim", ["external_id", "name", "sub", "aud", "kid", "x"])
     def test_a_secret_in_a_claim_is_not_said(self, claim: str) -> None:

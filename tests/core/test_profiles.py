@@ -139,7 +139,7 @@ class TestCanonical:
         }  # fmt: skip
         description = accepted(saying("canonical", **said), CANONICAL).description
         for name, value in said.items():
-            assert getattr(description, name) == (tuple(value) if isinstance(value, list) else value)
+            assert getattr(description, name) in (value, tuple(value))
 
     def test_takes_no_groups_from_a_token(self) -> None:
         verified = accepted(saying("canonical", groups=["3"]), CANONICAL)

@@ -43,15 +43,14 @@ def private_pem(key: Any, form: PrivateFormat = PrivateFormat.PKCS8) -> str:
     return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
 
 
-def jwk(key: Any, **changes: Any) -> dict[str, Any]:
-    """Return the JWK of a public or a private key; a change to None takes a member out."""
-    writer = RSAAlgorithm if "rsa" in type(key).__module__ + type(key).__name__.lower() else None
-    if writer is None:
-        writer = ECAlgorithm if hasattr(key, "curve") else OKPAlgorithm
-    made = {**writer.to_jwk(key, as_dict=True), **changes}
-    return {name: value for name, value in made.items() if value is not None and name not in ("key_ops",)} | (
-        {"key_ops": changes["key_ops"]} if changes.get("key_ops") is not None else {}
-    )
+def jwk(key: Any) -> dict[str, Any]:
+    """Return the JWK of a public or a private key, with nothing in it but the key."""
+    writer = next(
+        writer for kind, writer in (("RSA", RSAAlgorithm), ("EC", ECAlgorithm), ("Ed", OKPAlgorithm))
+        if kind in type(key).__name__.replace("Elliptic", "EC")
+    )  # fmt: skip
+    made = writer.to_jwk(key, as_dict=True)
+    return {name: value for name, value in made.items() if name != "key_ops"}
 
 
 RSA_JWK, EC_JWK, ED_JWK = (jwk(key.public_key()) for key in (RSA_KEY, EC_KEY, ED_KEY))

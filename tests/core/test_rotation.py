@@ -178,6 +178,7 @@ def test_a_reason_of_a_later_version_still_ends() -> None:
         (CloseCode.APP_UNKNOWN, "app_unknown"),
         (CloseCode.IDENTITY_CHANGED, "identity_changed"),
         (CloseCode.USER_REVOKED, "user_revoked"),
+        (CloseCode.IDENTITY_ERASED, "identity_erased"),
     ],
 )
 def test_trust_that_is_gone_is_refused_with_the_code_that_says_why(code: CloseCode, said: str) -> None:

@@ -26,6 +26,7 @@ from tests.core.jose import (
     token,
 )
 
+from chatgateway.core import token as token_module
 from chatgateway.core.compact import Reason
 from chatgateway.core.keyring import Algorithm, KeyRing, Material
 from chatgateway.core.person import Description, Identifier
@@ -185,6 +186,19 @@ class TestBrokenKeys:
         with pytest.raises(TokenRejected) as refusal:
             verify(forged, PROJECT, ring, CANONICAL, NOW)
         assert refusal.value.detail == "key_unfit"
+
+    @pytest.mark.parametrize("kid", ["k_rsa", "k_ec", "k_ed", "remote_ec", "k_main"])
+    def test_give_the_library_bytes_of_a_secret_only(self, kid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The library guards against PEM in a MAC by looking at it; we do not give it anything to look at."""
+        given: list[object] = []
+
+        class Library:
+            def decode(self, _text: str, key: object, algorithms: list[str]) -> None:
+                given.append(key)
+
+        monkeypatch.setattr(token_module, "_signatures", Library())
+        accepted(token(kid=kid))
+        assert [isinstance(key, bytes) for key in given] == [kid == "k_main"]
 
     @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
     def test_take_no_secret_for_a_public_key(self, algorithm: Algorithm) -> None:

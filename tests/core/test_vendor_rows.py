@@ -217,7 +217,7 @@ class TestDeskpro:
     def test_D11_other_fields_describe_the_user(self) -> None:
         said = accepted(saying("deskpro"), DESKPRO)
         assert said.dropped == ()
-        assert said.description.name == "Ada Lovelace"
+        assert (said.description.name, said.description.email) == ("Ada Lovelace", "Ada@Example.com")
         assert said.description.emails == ("ada@example.com", "ada@work.example")
         assert (said.description.organization, said.description.language) == ("7", "1")
         assert (said.description.timezone, said.description.labels) == ("Europe/Berlin", ("vip",))

@@ -1,27 +1,31 @@
-"""Login, logout and switch in any order, twice, from two tabs: the state is what the last call names, and no frame of
-one person reaches the other.
+"""Login, logout and switch in any order, twice, from several tabs: the state is what the last call names.
 
-The machine is two tabs of one browser and a third one elsewhere, over the real parts. Its model holds for each tab who it is, and for each
-credential whether it is still good. Everybody's conversations carry their owner's name in each text, so that a frame
-can be told from anybody else's by looking at it.
+And no frame of one person reaches another. The machine is three tabs over the real parts, with an agent who talks into
+every chat. Its model holds for each tab who it is, and for each credential that was ever given out whether it is still
+good. A frame's conversation says whose it is, so that it can be told from anybody else's by looking at it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+import os
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.gateway.indoors import Indoors, Tab
+from tests.gateway.indoors import Indoors, Tab, founded
 from tests.gateway.page import Page
 
+from chatgateway.store.client import Store
+
 _T = TypeVar("_T")
+EXAMPLES = int(os.environ.get("SWITCHING_EXAMPLES", "30"))
 TABS = st.sampled_from([0, 1, 2])
 PEOPLE = st.sampled_from(["ada", "bob"])
 
@@ -45,15 +49,15 @@ class Who:
 
 @dataclass
 class Seat:
-    """A tab: its socket, who it is by the model, and which conversation is on screen."""
+    """A tab: its socket, and who it is by the model."""
 
     tab: Tab | None = None
     who: Who | None = None
-    shown: set[str] = field(default_factory=set[str])
 
 
 class Switching(RuleBasedStateMachine):
     indoors: Indoors
+    agent: Tab
     loop: asyncio.AbstractEventLoop
     examples = itertools.count()
 
@@ -165,7 +169,6 @@ class Switching(RuleBasedStateMachine):
             answer = self.run(seat.tab.do("sign_out", everywhere=everywhere))
         self.is_out(who, everywhere and who.signed, stays=None if over_http else seat)
         if answer is not None:
-            seat.shown.clear()
             self.welcomed(number, answer, f"stranger {len(self.users)}")
 
     @rule(number=TABS, data=st.data())
@@ -213,7 +216,6 @@ class Switching(RuleBasedStateMachine):
             return
         conversation = self.run(seat.tab.start(f"of {seat.who.name}"))
         self.run(seat.tab.open(conversation))
-        seat.shown.add(conversation)
         self.begun[conversation] = seat.who.name
 
     @precondition(lambda self: self.begun)
@@ -224,15 +226,53 @@ class Switching(RuleBasedStateMachine):
             return
         answer = self.run(seat.tab.ask("open", conversation=conversation))
         owner = self.begun[conversation]
-        if owner == seat.who.name:
-            if answer["type"] != "error":
-                seat.shown.add(conversation)
-        elif not self.may_hold(seat.who, owner):
+        if owner != seat.who.name and not self.may_hold(seat.who, owner):
             assert answer["code"] == "conversation_unknown"
 
     def may_hold(self, who: Who, owner: str) -> bool:
         """Is it a chat that this session's browser began before signing in?"""
         return bool(who.browser) and self.users.get(owner) == who.browser
+
+    @precondition(lambda self: self.begun)
+    @rule(data=st.data())
+    def an_agent_says_something(self, data: st.DataObject) -> None:
+        self.run(self.answer(data.draw(st.sampled_from(sorted(self.begun)))))
+
+    @precondition(lambda self: self.begun)
+    @rule(number=TABS, data=st.data())
+    def an_agent_says_something_while_a_tab_signs_out(self, number: int, data: st.DataObject) -> None:
+        """What was said before may still be shown, and nothing from the moment on that the tab is somebody else."""
+        seat, conversation = self.seats[number], data.draw(st.sampled_from(sorted(self.begun)))
+        if seat.tab is None or seat.who is None:
+            return
+        tab, who = seat.tab, seat.who
+        self.look(seat)
+
+        async def both() -> None:
+            tab.say("sign_out", ref="out")
+            await self.answer(conversation)
+            async with asyncio.timeout(15):
+                while not any(frame["type"] == "identity" and frame["ref"] == "out" for frame in tab.unread):
+                    tab.socket.changed.clear()
+                    await tab.socket.changed.wait()
+            await self.answer(conversation)
+
+        self.run(both())
+        said = next(index for index, frame in enumerate(tab.unread) if frame.get("ref") == "out")
+        answer, after = tab.unread[said], tab.unread[said + 1 :]
+        tab.socket.frames = tab.unread[:said]
+        self.look(seat)
+        self.is_out(who, everywhere=False, stays=seat)
+        self.welcomed(number, answer, f"stranger {len(self.users)}")
+        tab.socket.frames = after
+        self.look(seat)
+
+    async def answer(self, conversation: str) -> None:
+        agent = self.agent
+        await agent.open(conversation)
+        await agent.do("send", conversation=conversation, text="from an agent")
+        await agent.do("leave", conversation=conversation)
+        agent.socket.frames.clear()
 
     # What is always true
 
@@ -242,9 +282,8 @@ class Switching(RuleBasedStateMachine):
             return
         frames, seat.tab.socket.frames = seat.tab.socket.frames, []
         for frame in frames:
-            entries = [frame] if frame["type"] == "message" else frame.get("messages", [])
-            for entry in entries:
-                owner = self.begun.get(entry["conversation"])
+            for entry in frame.get("messages", [frame]):
+                owner = self.begun.get(entry.get("conversation", ""))
                 if owner is not None and owner != seat.who.name:
                     assert self.may_hold(seat.who, owner), f"{seat.who.name} was shown {entry}"
 
@@ -270,15 +309,23 @@ class Switching(RuleBasedStateMachine):
             self.leave(number)
 
 
-@pytest.mark.parametrize("steps", [20])
-async def test_whoever_signs_in_and_out_in_whatever_order_is_who_the_last_call_named(
-    indoors: Indoors, steps: int
-) -> None:
-    class Here(Switching):
-        pass
+@pytest.fixture
+async def unhurried(store: Store, tmp_path: Path) -> AsyncIterator[Indoors]:
+    """A gateway whose rates and counts nobody reaches."""
+    plenty = {"commands_burst": 1_000_000, "requests_burst": 1_000_000, "connections_per_identity_max": 1_000}
+    async with founded(store, tmp_path, **plenty) as opened:
+        yield opened
 
-    Here.indoors, Here.loop = indoors, asyncio.get_running_loop()
+
+async def test_whoever_signs_in_and_out_in_whatever_order_is_who_the_last_call_named(unhurried: Indoors) -> None:
+    dana = await unhurried.colleague()
+
+    class Here(Switching):
+        indoors = unhurried
+        agent = dana
+        loop = asyncio.get_running_loop()
+
     limits = settings(
-        max_examples=120, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
     )
     await asyncio.to_thread(run_state_machine_as_test, Here, settings=limits)

@@ -372,6 +372,21 @@ class TestANodeThatDies:
         assert await adoptions.get(PROJECT, asleep.id) == undone
         assert (await chat.head()).pending == ADA.user
 
+    async def test_and_wakes_while_it_is_undone_does_not_call_that_finished(
+        self, adoptions: Adoptions, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asleep = await adoptions.commit(ADA, chat.earlier)
+        await adoptions.finish(asleep)
+
+        async def dies(receipt: Receipt, _: str = "") -> Receipt:
+            return receipt
+
+        monkeypatch.setattr(adoptions, "finish", dies)
+        undoing = await adoptions.undo(PROJECT, asleep.id, "root@host")
+        for step in adoptions.steps(asleep):
+            await step()
+        assert await adoptions.under_way(LATER) == [undoing]
+
 
 class TestGivingBack:
     async def test_restores_who_held_it_and_loses_no_message(self, adoptions: Adoptions, chat: Chat) -> None:
@@ -413,6 +428,8 @@ class TestGivingBack:
         receipt = await adopted(adoptions, chat)
         undone = await asyncio.gather(*(adoptions.undo(PROJECT, receipt.id, f"root@host{n}") for n in range(4)))
         assert len({(one.undone_at, one.undone_by) for one in undone}) == 1
+        again = await adoptions.undo(PROJECT, receipt.id, "root@later")
+        assert (again.undone_at, again.undone_by) == (undone[0].undone_at, undone[0].undone_by)
         assert [kind for kind, _ in await chat.kinds()].count("unadopted") == 1
 
     async def test_finishes_first_what_was_left_behind(self, adoptions: Adoptions, chat: Chat) -> None:
@@ -493,11 +510,12 @@ class TestWhoeverIsErased:
     async def test_as_the_stranger_leaves_nothing_under_way(self, adoptions: Adoptions, chat: Chat) -> None:
         receipt = await adoptions.commit(ADA, chat.earlier)
         await Privacy(chat.store).erase_person(PROJECT, chat.earlier)
-        assert await refusal(adoptions.finish(receipt)) == "unknown"
+        assert await chat.store.redis.zcard(schema.adoptions(chat.partition)) == 1
         assert await adoptions.under_way(LATER) == []
+        assert await chat.store.redis.zcard(schema.adoptions(chat.partition)) == 0
+        assert await refusal(adoptions.finish(receipt)) == "unknown"
         assert await refusal(adoptions.commit(ADA, chat.earlier)) == "signed_out"
         assert await chat.store.redis.exists(chat.key("m"), chat.key("s")) == 0
-        assert await chat.store.redis.zcard(schema.adoptions(chat.partition)) == 0
 
     async def test_whose_chat_is_gone_already_leaves_nothing_behind(self, adoptions: Adoptions, chat: Chat) -> None:
         receipt = await adoptions.commit(ADA, chat.earlier)
@@ -602,6 +620,10 @@ async def test_what_is_not_adoption_cannot_be_done_under_its_name(store: Store) 
                 entry = chat.entry(await chat.ref(), "", acting, is_text=False)
                 reply = await chat.append([entry], acting, act=act, subject=subject)
                 assert isinstance(reply, ConversationUnknown)
+    await adopted(Adoptions(store), chat)
+    log = await chat.log()
+    assert isinstance(await chat.act("unadopted", ADA, chat.earlier), Appended)
+    assert (await chat.head()).visitor == ADA.user
     unknown = ConversationId(chat.conversation[:-4] + "0000")
     other = Chat(store, unknown, stranger=chat.stranger)
     assert isinstance(await other.act("adopted", ADA, chat.earlier), ConversationUnknown)

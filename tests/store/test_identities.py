@@ -134,6 +134,14 @@ class TestFirstSignIn:
         assert (person.user, person.name, person.language) == ("usr_1", "Anna", "de")
         assert [one.user for one in await people.list_people(PROJECT)] == ["usr_1"]
 
+    async def test_takes_over_what_named_who_is_gone(self, store: Store, people: Identities) -> None:
+        """Erased, and the identifier still points at a user who stood for them."""
+        await store.redis.hset(schema.person(PROJECT, UserId("usr_gone")), "erased", 5)
+        await store.redis.hset(schema.person(PROJECT, UserId("usr_stand_in")), "moved", "usr_gone")
+        await reserve(store, EXTERNAL, "usr_gone")
+        await reserve(store, EMAIL, "usr_stand_in")
+        assert (await found(people, EXTERNAL, EMAIL, proposed="usr_1")).user == "usr_1"
+
 
 async def reserve(store: Store, identifier: Identifier, user: str) -> None:
     digest = schema.identifier_digest(*identifier)
@@ -185,9 +193,12 @@ class TestSeveralIdentifiers:
         for identifier in (EXTERNAL, EMAIL):
             assert await people.find(PROJECT, identifier) == person
 
-    async def test_D4_one_known_one_unknown_are_the_known_person(self, people: Identities) -> None:
+    async def test_D4_one_known_one_unknown_are_the_known_person(self, store: Store, people: Identities) -> None:
         await found(people, EMAIL, proposed="usr_1", name="Anna")
         assert (await found(people, EXTERNAL, EMAIL, proposed="usr_2", name="Anna B.")).user == "usr_1"
+        hashes = [name async for name in store.redis.scan_iter(match="cg:*:u:prj_1:*", count=1000)]
+        assert hashes == [schema.person(PROJECT, UserId("usr_1")).encode()]
+        assert await pointed_at(store) == {"usr_1"}
         person = await found(people, EXTERNAL, proposed="usr_3")
         assert (person.user, person.name, person.identifiers) == ("usr_1", "Anna B.", (EMAIL, EXTERNAL))
 

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chatgateway.close_codes import CloseCode
-from chatgateway.errors import AppUnknown, Forbidden, IdentityChanged, KeyRevoked, PeerError, SignedOut, UserRevoked
+from chatgateway.errors import (
+    AppUnknown,
+    Forbidden,
+    IdentityChanged,
+    IdentityErased,
+    KeyRevoked,
+    PeerError,
+    SignedOut,
+    UserRevoked,
+)
 from chatgateway.types import AgentId, KeyId, ProjectId, SessionId, UnixMs, UserId, Version
 
 ControlKind = Literal["key", "agent", "person", "session", "project"]
@@ -173,6 +182,8 @@ def trust_gone(code: CloseCode) -> PeerError:
             return SignedOut()
         case CloseCode.APP_UNKNOWN:
             return AppUnknown()
+        case CloseCode.IDENTITY_ERASED:
+            return IdentityErased()
         case CloseCode.IDENTITY_CHANGED:
             return IdentityChanged("This visitor signed in and kept the chat; start anew.")
         case _:

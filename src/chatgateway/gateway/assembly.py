@@ -21,7 +21,7 @@ from chatgateway.close_codes import CloseCode
 from chatgateway.core import effects as fx
 from chatgateway.core.rotation import ControlEntry
 from chatgateway.core.session import SessionRules
-from chatgateway.errors import KeyUnknown, StoreError, StoreRefused
+from chatgateway.errors import KeyUnknown, NotFound, StoreError, StoreRefused
 from chatgateway.gateway.admission import Admission
 from chatgateway.gateway.adoption import Adoption
 from chatgateway.gateway.behalf import Behalf
@@ -68,7 +68,7 @@ from chatgateway.store.proofs import Proofs
 from chatgateway.store.reports import Reports
 from chatgateway.store.sessions import Sessions
 from chatgateway.store.watermark import Watermark
-from chatgateway.types import KeyId, UserId
+from chatgateway.types import AdminId, KeyId, UserId
 
 CHECK_EVERY_S = 60.0
 SLICE = 200
@@ -127,6 +127,9 @@ async def assembled(
     async def reassert(entry: ControlEntry) -> None:
         """What was restored with the store may call a dead key active and a signed-out person welcome: not again."""
         if entry.kind == "key":
+            with contextlib.suppress(NotFound):
+                # Sessions rest on admin tokens as on keys.
+                await parts.admins.revoke(AdminId(entry.subject))
             with contextlib.suppress(KeyUnknown, ValueError, StoreError):
                 now = parts.node.now()
                 await keyrings.change(entry.project, lambda ring: ring.revoke(KeyId(entry.subject), now))

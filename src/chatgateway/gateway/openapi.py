@@ -92,7 +92,7 @@ def document(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
 def _ecma(node: Any) -> Any:
     """Return a document whose patterns are ECMA-262's, as JSON Schema wants them: they end in ``$``, not ``\\Z``."""
     if isinstance(node, dict):
-        told: dict[str, Any] = node
+        told = cast("dict[str, Any]", node)
         return {
             name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _ecma(value)
             for name, value in told.items()

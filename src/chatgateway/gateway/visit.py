@@ -82,7 +82,7 @@ class Visit:
         self._ended = self._ended or code
 
     def require_trust(self) -> None:
-        """Ask before anything is handed out. Raises PeerError when trust has ended, StoreUnavailable without a lease."""
+        """Ask before handing anything out. Raises PeerError when trust has ended, StoreUnavailable without a lease."""
         code = self.rests_on_withdrawn(self._parts.node.trust)
         if code is not None:
             raise trust_gone(code)

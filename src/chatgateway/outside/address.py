@@ -39,6 +39,6 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        # 6to4 and Teredo are dead, and would lead to an IPv4 address of the name's choice.
-        return ip in _GLOBAL_UNICAST and ip.is_global and ip.sixtofour is None and ip.teredo is None
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        # 6to4 is dead, and would lead to an IPv4 address of the name's choice. (Teredo, too, counts as not global.)
+        return ip in _GLOBAL_UNICAST and ip.is_global and ip.sixtofour is None
+    return ip.is_global and not ip.is_multicast

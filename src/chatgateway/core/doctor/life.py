@@ -69,7 +69,7 @@ def _no_instant(name: str, value: object) -> Finding | None:
     for unit, per_second in (("milliseconds", 1_000), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000)):
         if EARLIEST_S <= value / per_second <= LATEST_S:
             cause = f"{name} is in {unit}"
-            return _found("milliseconds", cause, f"write seconds: divide by {per_second:,} and round down")
+            return _found("milliseconds", cause, f"write seconds, so divide by {per_second:,} and round down")
     if isinstance(value, float):
         fix = "round it down to a whole number (int, Math.floor)"
         return _found("instant_as_fraction", f"{name} has a fraction", fix)

@@ -34,6 +34,9 @@ _DIGESTS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _KNOWN: Final = frozenset(
     {*_DIGESTS, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA"}
 )
+_PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {"RS256": ("RS384", "RS512", "PS256", "PS384", "PS512")}
+"""What the owner of a private key may have signed with instead of the key's one algorithm."""
+
 _SAMPLES: Final = (
     b"secret", b"your-256-bit-secret", b"a-string-secret-at-least-256-bits-long", b"#{yourSecret}", b"yourSecret",
     b"your_secret", b"YOUR_SECRET", b"SECRET", b"secretkey", b"changeme", b"undefined", b"null", b"None",
@@ -61,9 +64,8 @@ def match(loose: Loose, ring: KeyRing) -> Match | None:
             for algorithm in _DIGESTS:
                 if secret and _signed_with(secret, loose, algorithm):
                     return Match(record, record.kid, algorithm)
-        for kid, material in _public_keys(record):
-            tried = (record.algorithm, claimed) if isinstance(claimed, str) else (record.algorithm,)
-            for algorithm in (*tried, "RS256", "ES256", "EdDSA"):
+        for kid, own, material in _public_keys(record):
+            for algorithm in (own, *(other for other in _PUBLIC.get(own, ()) if other == claimed)):
                 if _verifies(material, loose.signed, loose.signature, algorithm):
                     return Match(record, kid, algorithm)
     return None
@@ -203,9 +205,9 @@ def _nearest(loose: Loose, ring: KeyRing, project: ProjectId, elsewhere: Mapping
             if _signed_with(secret, loose):
                 yield _refusing(mistake, f"it is signed with {what} {record.kid}", fix)
                 return
-        for kid, material in _public_keys(record):
+        for kid, own, material in _public_keys(record):
             rewritten = _as_raw_ecdsa(loose.signature)
-            if rewritten and _verifies(material, loose.signed, rewritten, "ES256"):
+            if own == "ES256" and rewritten and _verifies(material, loose.signed, rewritten, "ES256"):
                 cause = f"it is signed with the key {kid}, but the signature is written as DER"
                 fix = "write r and s as 32 bytes each (RFC 7518 section 3.4), as JWT libraries do"
                 yield _refusing("der_signature", cause, fix)
@@ -222,7 +224,7 @@ def _nearest(loose: Loose, ring: KeyRing, project: ProjectId, elsewhere: Mapping
 
 def _misreadings(record: SigningKey) -> Iterator[tuple[Mistake, str, str, bytes]]:
     """Yield what people take for this key: mistake, what it is, what to do, and its bytes."""
-    for _, material in _public_keys(record):
+    for _, _, material in _public_keys(record):
         pem = material.pem
         fix = "sign with the private key and its own algorithm: whoever has the public one could sign like this"
         for written in {pem, pem.strip(), pem.strip() + b"\n", pem.replace(b"\n", b"\r\n")}:
@@ -310,11 +312,12 @@ def _as_raw_ecdsa(signature: bytes) -> bytes | None:
         return None
 
 
-def _public_keys(record: SigningKey) -> Iterator[tuple[str, PublicMaterial]]:
+def _public_keys(record: SigningKey) -> Iterator[tuple[str, str, PublicMaterial]]:
+    """Yield what each public key is called, its own algorithm, and the key."""
     if record.algorithm == "JWKS":
-        yield from ((key.kid or record.kid, key.material) for key in record.followed)
+        yield from ((key.kid or record.kid, key.algorithm, key.material) for key in record.followed)
     elif isinstance(record.material, PublicMaterial):
-        yield record.kid, record.material
+        yield record.kid, record.algorithm, record.material
 
 
 def _kinds(record: SigningKey) -> tuple[str, ...]:

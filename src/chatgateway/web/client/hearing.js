@@ -7,7 +7,7 @@ import { answered, chain, command, conversationOf, isSigned, mustProve, refreshe
 import { closed, forget } from "./connecting.js"
 
 /** The order of the frames is the gateway's; each function here is a step for one type. */
-const HEARD = { welcome, ack, error, message, identity, typing, presence, read, conversation, inbox, note, replay, reset, heartbeat, goodbye }
+const HEARD = { welcome, ack, error, message, identity, adoption, typing, presence, read, conversation, inbox, note, replay, reset, heartbeat, goodbye }
 
 /** What may be heard between a `sign_out` and its answer: everything else belongs to the identity that has gone. */
 const HEARD_WHILE_SIGNING_OUT = new Set(["identity", "error", "heartbeat", "goodbye"])
@@ -97,6 +97,8 @@ function welcome(state, frame, event) {
     late_token: false,
     agents_present: Boolean(frame.agents_present),
     projects: frame.projects ?? [],
+    adoptable: frame.adoptable ?? [],
+    receipt: state.me.user === me.user ? state.receipt : null,
   }
   next.replaying = next.replaying.filter((id) => next.conversations[id])
   return chain(
@@ -159,7 +161,7 @@ function identity(state, frame, event) {
   const settled = answer?.settle ? [{ do: "settle", id: answer.settle, error: null }] : []
   if (state.signing_out) {
     if (frame.ref !== state.signing_out) return [state, []]
-    const anew = { ...answered(state, frame.ref), signing_out: null, me }
+    const anew = { ...answered(state, frame.ref), signing_out: null, me, adoptable: [], receipt: null }
     return chain(anew, (view) => kept(view, frame), (view) => [view, [...settled, tell("identity", { me })]], listUnlessAsked)
   }
   if (!isSigned(me.assurance)) {
@@ -184,6 +186,8 @@ function identity(state, frame, event) {
     signed_intent: true,
     identity_expired: false,
     authenticating: null,
+    adoptable: frame.adoptable ?? [],
+    receipt: state.me.user === me.user ? state.receipt : null,
     // From now on it is this token that a refusal would refuse.
     hello_token: by?.token ?? state.hello_token,
     source: promoted ? state.candidate.source : state.source,
@@ -195,6 +199,14 @@ function identity(state, frame, event) {
     (view) => [view, [...settled, ...(promoted ? [{ do: "settle_sign_in", error: null }] : []), tell("identity", { me })]],
     listConversations,
   )
+}
+
+/** The chat begun before signing in is this person's now, or no longer. The list says which are. */
+function adoption(state, frame) {
+  const asked = frame.ref ? state.commands[frame.ref] : undefined
+  const settled = asked?.settle ? [{ do: "settle", id: asked.settle, error: null }] : []
+  const next = { ...answered(state, frame.ref), adoptable: [], receipt: frame.undone ? null : frame.receipt }
+  return chain(next, (view) => [view, [...settled, tell("adoption", { receipt: frame.receipt, undone: Boolean(frame.undone) })]], listConversations)
 }
 
 /** To an agent: the visitor of a conversation is somebody else now, or is known better. */

@@ -63,6 +63,10 @@ export function initialState({ role = "visitor", app = "", client = "", page = "
     /** What the app asks of visitors before they read or write: "anyone" | "email" | "signed". */
     policy: "anyone",
 
+    /** Conversations begun before signing in that this person may keep; and the receipt of those that were kept. */
+    adoptable: [],
+    receipt: null,
+
     // What we talk about.
     commands: {},
     command_count: 0,

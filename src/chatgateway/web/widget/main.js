@@ -72,6 +72,7 @@ export function mount({ gateway, app, title = "Chat with us" }) {
         stop()
         return taken
       },
+      order: (frame) => client.order(frame),
       prove: (said) => client.order({ type: "prove_email", ...said }),
       typed: (on) => client.happened({ type: "typed", on }),
       seen: (conversation, seq) => client.happened({ type: "seen", conversation, seq }),

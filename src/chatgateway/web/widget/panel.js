@@ -3,6 +3,7 @@
 import { lastOfOthers, statusOf, typingIn, unreadOf } from "../client/view.js"
 import { mustProve } from "../client/state.js"
 import { h, icon, keyed } from "./dom.js"
+import { openKeeping } from "./keeping.js"
 import { openProving } from "./proving.js"
 import { openThread } from "./thread.js"
 
@@ -20,7 +21,7 @@ const NARROW = "(max-width: 480px)"
 
 /**
  * @param {ShadowRoot} root
- * @param {object} hooks say(text), prove({email} or {code}), typed(on), seen(seq), older(), retry(local), discard(local), show(id), closed(), draft(text)
+ * @param {object} hooks say(text), prove({email} or {code}), order(frame), typed(on), seen(seq), older(), retry(local), discard(local), show(id), closed(), draft(text)
  */
 export function openPanel(root, { title, hooks, draft }) {
   const scroller = h("div", { class: "scroller", tabindex: "0", role: "group", "aria-label": "Messages" })
@@ -41,7 +42,8 @@ export function openPanel(root, { title, hooks, draft }) {
   const header = h("header", { class: "header" }, h("div", { class: "header-text" }, heading, presence), chats, close)
   const picker = h("ul", { class: "picker", "aria-label": "All chats", hidden: true })
   const proving = openProving((said) => hooks.prove(said))
-  const panel = h("dialog", { class: "panel", "aria-labelledby": "chatgateway-title" }, header, who, status, picker, scroller, typing, proving.element, composer, live)
+  const keeping = openKeeping((frame) => hooks.order(frame))
+  const panel = h("dialog", { class: "panel", "aria-labelledby": "chatgateway-title" }, header, who, status, picker, scroller, typing, proving.element, keeping.element, composer, live)
 
   const unread = h("span", { class: "unread", hidden: true })
   const launcher = h("button", { type: "button", class: "launcher", "aria-label": "Open chat", "aria-expanded": "false" }, h("span", { class: "launcher-icon open" }, icon("chat")), h("span", { class: "launcher-icon shut" }, icon("down")), unread)
@@ -139,6 +141,7 @@ export function openPanel(root, { title, hooks, draft }) {
     if (asks && root.activeElement === input) proving.focus()
     composer.hidden = asks
     if (done) input.focus()
+    keeping.render(state)
     thread.render(state, state.current, { visitor: true })
     greeting.hidden = list.childElementCount > 0
     const people = typingIn(state, state.current)

@@ -109,6 +109,11 @@ button { cursor: pointer; border: 0; background: none; padding: 0; }
 .proof-said:empty { display: none; }
 .proof-send { height: 44px; border-radius: 12px; background: var(--accent); color: var(--on-accent); font-weight: 600; }
 .proof-back { min-height: 44px; color: var(--soft); font-size: 13px; text-decoration: underline; }
+.keeping { margin: 0 12px 8px; padding: 10px 14px; border: 1px solid var(--line); border-radius: 12px; font-size: 14px; }
+.keeping[hidden] { display: none; }
+.keeping-line { margin: 0; }
+.keeping-buttons { display: flex; gap: 16px; align-items: center; }
+.keeping-yes { min-height: 44px; color: var(--accent); font-weight: 600; }
 
 @media (max-width: 480px) {
   .panel { inset: 0; width: 100%; height: 100dvh; border: 0; border-radius: 0; }

@@ -40,6 +40,10 @@ function dividerText({ kind, message }, names) {
   switch (kind) {
     case "signed_in":
       return names.visitor ? `You signed in as ${message.from.name || message.subject}` : `Signed in as ${message.from.name || message.subject}`
+    case "adopted":
+      return names.visitor ? "You kept this chat in your account" : `${message.from.name || "The visitor"} confirmed this chat as theirs`
+    case "unadopted":
+      return names.visitor ? "You took this chat out of your account" : "This chat is no longer confirmed as theirs"
     case "assigned":
       return names.visitor ? `${by} joined the chat` : message.subject ? `${by} assigned this to ${name}` : `${by} removed the assignment`
     case "resolved":
