@@ -175,3 +175,12 @@ def test_whatever_is_minted_is_read(credential: Credential) -> None:
     except UnicodeEncodeError:
         return
     assert read(token, RING, NOW) == credential
+
+
+class TestTombstone:
+    def test_outlives_the_cookie_of_whoever_is_kept_in_one(self) -> None:
+        kept = UserId(credential.COOKIE_USER + "0" * 20)
+        assert credential.longest_life_ms(kept) == credential.COOKIE_LIFE_MS > credential.ANONYMOUS_LIFE_MS
+
+    def test_outlives_any_other_strangers_credential(self) -> None:
+        assert credential.longest_life_ms(UserId("usr_" + "c" * 20)) == credential.ANONYMOUS_LIFE_MS

@@ -57,6 +57,7 @@ class TestMistakes:
             assert sentence.endswith("."), case.name
             assert sentence.isprintable(), case.name
             assert len(sentence) < 320, case.name
+            assert re.sub(r'"\w+": ', "", sentence).count(": ") == 1, sentence
 
     def test_are_many_and_each_word_of_the_doctors_is_one(self) -> None:
         known = {case.mistake for case in CORPUS}
@@ -76,6 +77,7 @@ class TestReasons:
         assert not cause.endswith(".")
         assert not fix.endswith(".")
         assert ": " not in cause
+        assert ": " not in re.sub(r'"\w+": ', "", fix)
 
 
 class TestVerdict:

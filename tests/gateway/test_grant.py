@@ -141,3 +141,16 @@ class TestRevokingTheAdminToken:
         monkeypatch.setattr(indoors.parts.identities, "find_or_create", revoked_first)
         assert code(await server.ask()) == (401, "admin_rejected")
         assert indoors.parts.roster._people == {}
+
+    async def test_counts_even_where_a_restored_store_calls_it_good(
+        self, indoors: Indoors, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await server.revoke()
+
+        async def as_it_was(_: str) -> AdminRecord:
+            return server.admin
+
+        monkeypatch.setattr(indoors.parts.admins, "find", as_it_was)
+        monkeypatch.setattr(indoors.parts.admins, "get", as_it_was)
+        assert code(await server.ask("eve")) == (401, "admin_rejected")
+        assert await indoors.parts.identities.find_by_external_id(indoors.project.id, ExternalId("eve")) is None

@@ -98,3 +98,7 @@ def test_a_query_is_spelt_out(described: dict[str, Any]) -> None:
 
 def test_a_table_of_sixty_rows_has_no_two_meanings_for_one_name() -> None:
     assert document(OPERATIONS) == json.loads(encoded())
+
+
+def test_patterns_are_those_of_json_schema() -> None:
+    assert r"\\Z" not in encoded()

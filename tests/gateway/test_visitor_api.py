@@ -433,6 +433,11 @@ class TestWhatIsWrong:
                     assert code(answer) == (405, "method_unknown"), (method, path)
                     assert known <= set(answer.headers["allow"].split(", "))
 
+    async def test_in_a_method_of_the_consoles_is_said_too(self, indoors: Indoors) -> None:
+        async with indoors.browser() as browser:
+            answer = await browser.get("/v1/agents/login")
+        assert (code(answer), answer.headers["allow"]) == ((405, "method_unknown"), "POST")
+
     async def test_in_the_whole_address_is_said(self, indoors: Indoors) -> None:
         async with indoors.browser() as browser:
             for method in ("GET", "POST", "DELETE"):

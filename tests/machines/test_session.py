@@ -34,6 +34,9 @@ Asked = (
     | fx.MarkRead
     | fx.FetchHistory
     | fx.ListConversations
+    | fx.KeepChat
+    | fx.GiveChatBack
+    | fx.ProveEmail
     | fx.ListInbox
     | fx.WriteNote
     | fx.SetAway

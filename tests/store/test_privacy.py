@@ -81,6 +81,8 @@ class TestExport:
             export = json.dumps(await world.privacy.export_person(PROJECT, user))
             others = [canary for other in (ADA, BOB, STRANGER) if other != user for canary in world.canaries[other]]
             assert [canary for canary in others if canary in export] == []
+            # Who else was named by a token that named two people.
+            assert world.ids(NOBODY)[0].text not in export
 
     async def test_of_another_project_is_empty(self, world: World) -> None:
         export = await world.privacy.export_person(OTHER_PROJECT, ADA)
@@ -158,6 +160,26 @@ class TestErase:
         assert [one.get("text", "") for one in after[3:]] == ["", ""]
         ids = [name for name, _ in await world.store.redis.xrange(talk.key("s"))]
         assert ids == [f"{one['at']}-{one['seq']}".encode() for one in after]
+
+    async def test_takes_them_out_of_what_others_did_about_them(self, world: World) -> None:
+        talk = world.chats[STRANGER]
+        divider = {**(await talk.log())[1], "kind": "adopted", "subject": ADA}
+        await world.store.redis.xadd(talk.key("s"), {"e": json.dumps(divider)}, id="9000000000000-9")
+        await world.privacy.erase_person(PROJECT, ADA)
+        assert (await talk.log())[-1] == {**divider, "subject": "erased"}
+
+    async def test_looks_again_until_nothing_is_found(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A sign-in was between two of its calls when the tombstone was set."""
+        privacy: Any = world.privacy
+        disown, late = privacy._disown, Identifier("email", "late@x.example")
+
+        async def overtaken(*arguments: Any) -> None:
+            await point(world.store, late, ADA)
+            await disown(*arguments)
+
+        monkeypatch.setattr(privacy, "_disown", overtaken)
+        assert (await privacy.erase_person(PROJECT, ADA)).identifiers == 5
+        assert (await world.store.redis.get(schema.identifier(PROJECT, schema.identifier_digest(*late)))) is None
 
     async def test_gives_a_chat_that_was_held_back_to_who_began_it(self, world: World) -> None:
         talk = world.chats[STRANGER]

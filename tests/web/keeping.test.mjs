@@ -61,3 +61,13 @@ for (const [what, frames] of [["offer", []], ["receipt", [KEPT]]]) {
     assert.deepEqual([play.state.adoptable, play.state.receipt], [[], null])
   })
 }
+
+test("a chat that was given back elsewhere leaves the screen, and is followed no more", () => {
+  const play = signedIn()
+  const row = { type: "conversation", conversation: "cnv_1", project: "prj_1", state: "open", top: [1, 1, "aaaaaaaa"], unread: 0, reads: {}, last_at: 1 }
+  play.event({ type: "show", conversation: "cnv_1" })
+  play.event({ type: "received", frames: [row, { type: "reset", conversation: "cnv_1", why: "opened", messages: [] }] })
+  assert.equal(play.state.current, "cnv_1")
+  play.event({ type: "received", frames: [{ type: "error", ref: "cnv_1", code: "conversation_unknown", sentence: "gone" }] })
+  assert.deepEqual([play.state.current, play.state.conversations.cnv_1, play.state.heads.cnv_1], [null, undefined, undefined])
+})

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chatgateway.core.person import Description, Identifier, Person, described, forgotten, locked, named, proved
-from chatgateway.errors import IdentityErased
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.identifiers import Identifiers
@@ -163,8 +162,4 @@ class Identities:
         if began:
             assert created is not None
             return created, True
-        try:
-            return await self._records.change(project, user, change, version), False
-        except IdentityErased:
-            await self._identifiers.release(project, identifiers, user)
-            raise
+        return await self._records.change(project, user, change, version), False

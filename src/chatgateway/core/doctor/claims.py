@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-from chatgateway.core.doctor.finding import Finding, named_type, shown
+from chatgateway.core.doctor.finding import Finding, a_type, shown
 from chatgateway.core.doctor.parts import table
 from chatgateway.core.payload import payload_of
 from chatgateway.core.profiles import Claim, ClaimsProfile, role_like
@@ -72,7 +72,7 @@ def examined(
     yield from _misspelled(claims, reader)
     yield from _doubtful_ids(claims, reader)
     if readable := [name for name in claims if _SECRETS.search(_snake(name))]:
-        fix = "leave it out: whoever has a token can read it"
+        fix = "leave it out, for whoever has a token can read it"
         yield Finding("readable_secret", f"the claim {shown(readable[0])} seems to hold a secret", fix)
     if rights := [name for name in claims if not reader.reads(name) and role_like(name)]:
         cause = f"the claim {shown(rights[0])} asks for rights, which no token gives"
@@ -134,8 +134,8 @@ def _bad_id(claims: Mapping[str, Any], profile: ClaimsProfile, word: str) -> Fin
     for name, value in present.items():
         if word == "id_not_text" and not isinstance(value, str):
             if type(value) is int:
-                return Finding("id_is_number", f"{name} is a number", 'write it as a text: "42", not 42', explains)
-            return Finding("id_not_text", f"{name} is a {named_type(value)}", "write the id as a text", explains)
+                return Finding("id_is_number", f"{name} is a number", 'write it as a text ("42", not 42)', explains)
+            return Finding("id_not_text", f"{name} is {a_type(value)}", "write the id as a text", explains)
         if not isinstance(value, str):
             continue
         if word == "id_length" and not 1 <= len(value) <= 255:
@@ -197,7 +197,7 @@ def _missing(claims: Mapping[str, Any], profile: ClaimsProfile) -> Finding | Non
             if "isVerified" in claims or "email_verified" in claims:
                 fix = 'write it inside: "email": {"email": "…", "isVerified": true}'
                 return Finding("isverified_outside", "isVerified stands beside the email object", fix, explains)
-            fix = "add it: true when you have made sure that the address is the person's, else false"
+            fix = "add it, as true when you have made sure that the address is the person's, else false"
             return Finding("isverified_missing", "email.isVerified is missing", fix, explains)
         near = next((one for one in claims if _bare(one) == _bare(claim[-1]) and one != claim[0]), None)
         if near is None and _bare(claim[-1]) == "fullname":
@@ -221,7 +221,7 @@ def _mistyped(claims: Mapping[str, Any], profile: ClaimsProfile, word: str) -> F
         return Finding("email_is_object", f"email is an object, and {profile.name} wants a text", fix, explains)
     if word == "boolean_expected" and profile.email_proved:
         name, value = ".".join(profile.email_proved), at(claims, profile.email_proved)
-        cause = f"{name} is a {named_type(value)}"
+        cause = f"{name} is {a_type(value)}"
         return Finding("boolean_as_text", cause, "write true or false without quotes", explains)
     if word == "email_shape":
         fix = "send one address as name@host, without a display name and without white space"
@@ -230,7 +230,7 @@ def _mistyped(claims: Mapping[str, Any], profile: ClaimsProfile, word: str) -> F
         for claim in profile.claims:
             value = at(claims, claim)
             if value is not None and not isinstance(value, str | bool | list | dict):
-                cause = f"{'.'.join(claim)} is a {named_type(value)}, not a text"
+                cause = f"{'.'.join(claim)} is {a_type(value)}, not a text"
                 return Finding("text_expected", cause, "write it in quotes", explains)
     return None
 
@@ -263,7 +263,7 @@ def _doubtful_ids(claims: Mapping[str, Any], profile: ClaimsProfile) -> Iterator
             fix = "normalise ids (NFC) before signing, or the same letters will be two people"
             yield Finding("not_normalised", f"{name} is not in Unicode's composed form", fix)
         elif _mixed(value):
-            fix = "use the id as your database has it: ids that look alike are different people here"
+            fix = "use the id as your database has it, for ids that look alike are different people here"
             yield Finding("look_alike", f"{name} mixes letters that look alike in several scripts", fix)
 
 

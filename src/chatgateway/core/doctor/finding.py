@@ -127,28 +127,28 @@ class Diagnosis:
 def shown(text: object, chars_max: int = 64) -> str:
     """Return what somebody wrote into a token, fit to be read: short, printable, and never a credential."""
     if not isinstance(text, str):
-        return f"a {named_type(text)}"
+        return a_type(text)
     if _TELLING.search(text):
         return "(not shown)"
     tidy = "".join(char if char.isprintable() else "�" for char in text[: chars_max + 1])
     return tidy if len(text) <= chars_max else f"{tidy[:chars_max]}…"
 
 
-def named_type(value: object) -> str:
-    """Return what JSON calls a value's type."""
+def a_type(value: object) -> str:
+    """Return of which type a value is, as JSON calls it."""
     match value:
         case None:
             return "null"
         case bool():
-            return "boolean"
+            return "a boolean"
         case int() | float():
-            return "number"
+            return "a number"
         case str():
-            return "text"
+            return "a text"
         case list():
-            return "list"
+            return "a list"
         case _:
-            return "object"
+            return "an object"
 
 
 def spoken(ms: int) -> str:

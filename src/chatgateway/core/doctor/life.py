@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from chatgateway.core.doctor.finding import Finding, Mistake, Refusal, named_type, shown, spoken
+from chatgateway.core.doctor.finding import Finding, Mistake, Refusal, a_type, spoken
 from chatgateway.core.profiles import ClaimsProfile
 from chatgateway.core.token import EARLIEST_S, LATEST_S
 from chatgateway.types import UnixMs
@@ -58,7 +58,7 @@ def _no_instant(name: str, value: object) -> Finding | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         fix = "write seconds since 1970 as a whole number"
-        return _found("not_an_instant", f"{name} is a {named_type(value)}", fix)
+        return _found("not_an_instant", f"{name} is {a_type(value)}", fix)
     if isinstance(value, str):
         if _DATE.search(value):
             fix = "write seconds since 1970 as a whole number, not a date"
@@ -75,7 +75,7 @@ def _no_instant(name: str, value: object) -> Finding | None:
         return _found("instant_as_fraction", f"{name} has a fraction", fix)
     if 0 < value <= 366 * _DAY_S and name == "exp":
         cause = "exp is a duration, not an instant"
-        return _found("duration_as_instant", cause, f"add it to the present time: exp = iat + {value}")
+        return _found("duration_as_instant", cause, f"add it to the present time (exp = iat + {value})")
     return _found(
         "instant_out_of_range", f"{name} lies before 2001 or after 2100", "write seconds since 1970 as a whole number"
     )
@@ -122,7 +122,7 @@ def _length(
     if "exp" not in claims:
         required = profile.expiry_required
         rest = "" if required else ", so that a session ends after an hour, and the token is good until its key ends"
-        fix = f"add exp, in whole seconds: the present time plus at most {spoken(profile.max_life_ms)}"
+        fix = f"add exp, in whole seconds, the present time plus at most {spoken(profile.max_life_ms)}"
         yield Finding(
             "exp_missing", f"exp is missing{rest}", fix,
             frozenset({"exp_missing"}) if required else frozenset(),
@@ -147,7 +147,7 @@ def _length(
     cause = f"the token lives {spoken(life)}, {excess} longer than the {allowed} that {profile.name} allows"
     longer = [name for name, other in others.items() if other.max_life_ms >= life]
     if longer:
-        fix = f"set exp to at most iat + {profile.max_life_ms // 1000}; {_listed(longer)} would allow it"
+        fix = f"set exp to at most iat + {profile.max_life_ms // 1000}; {_listed(longer)} allow it"
         yield Finding("life_allowed_elsewhere", cause, fix, frozenset({"life_too_long"}))
     else:
         fix = f"set exp to at most iat + {profile.max_life_ms // 1000}, and sign a fresh one whenever the page asks"
@@ -160,4 +160,4 @@ def _whole_hours(ms: int) -> bool:
 
 
 def _listed(names: list[str]) -> str:
-    return shown(" or ".join(names), 80)
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

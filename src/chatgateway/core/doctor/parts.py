@@ -69,7 +69,7 @@ def _doubled(name: str, encoded: bytes) -> tuple[dict[str, Any], Finding]:
     # The strict reader has counted the depth, and numbers stay texts: it is safe to parse.
     json.loads(encoded, object_pairs_hook=pairs, parse_int=str)
     cause = f"{shown(twice[0]) if twice else 'a name'} stands twice in the {name}"
-    fix = "write it once: one parser believes the first, another the second"
+    fix = "write it once, for one parser believes the first, another the second"
     return {}, Finding("duplicate_name", cause, fix, frozenset({"duplicate_name"}))
 
 
@@ -99,7 +99,8 @@ def _meant(name: str, encoded: bytes) -> tuple[dict[str, Any], Finding | None]:
     elif not _utf8(encoded):
         mistake, cause, fix = "other_charset", "not in UTF-8", "encode the JSON in UTF-8"
     elif re.search(rb"#\{|\$\{|\{\{|<[A-Z_]+>", encoded):
-        mistake, cause, fix = "template", "with a placeholder left in", "fill the template in on the server"
+        cause, fix = f"a placeholder was left in the {name}", "fill the template in on the server"
+        return {}, Finding("template", cause, fix, _JSON)
     else:
         return {}, None
     is_are = "is" if name == "header" else "are"

@@ -155,7 +155,7 @@ def _prefixed(text: str) -> Taken | None:
             _found("prefix_twice", "JWT stands twice before the token", "put it there once, or not at all"), behind
         )
     if "bearer" in prefix[0].lower():
-        fix = "leave Bearer away: it belongs to HTTP, and the widget wants the token alone"
+        fix = "leave Bearer away, for it belongs to HTTP, and the widget wants the token alone"
         return Taken(_found("bearer_prefix", "Bearer stands before the token", fix), behind)
     fix = 'write "JWT " in capitals with one space behind, or nothing at all'
     return Taken(_found("prefix_spelled", "the prefix before the token is spelled another way", fix), behind)
@@ -203,7 +203,7 @@ def _address(text: str) -> Taken | None:
     if not re.match(r"(?:https?:)?//|www\.|/[a-z]", text, re.IGNORECASE):
         return None
     if inside := _HEADED.search(text):
-        fix = "pass the token alone, and keep it out of addresses: proxies write them down"
+        fix = "pass the token alone, and keep it out of addresses, for proxies write them down"
         return Taken(_found("inside_url", "the token is inside an address", fix), inside[0])
     return Taken(_found("url", "this is an address, not a token", "fetch it, and pass what it answers"))
 
@@ -238,7 +238,7 @@ def _holes(text: str) -> Taken | None:
 def _sentence(text: str) -> Taken:
     if inside := _HEADED.search(text):
         return Taken(_found("inside_text", "there is text around the token", "pass the token alone"), inside[0])
-    fix = "pass what the JWT library on your server returns: three parts with dots between, beginning with ey"
+    fix = "pass what the JWT library on your server returns, three parts with dots between that begin with ey"
     return Taken(_found("opaque", "this is no token but some other text", fix))
 
 
@@ -249,11 +249,10 @@ def _characters(text: str) -> Taken | None:
     if (run := "".join(text.split())).isascii() and run.isprintable():
         return None
     visible = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cf", "Cc"))
-    if visible.isascii():
-        fix = "copy it from the server's answer, not from a document"
-        return Taken(_found("invisible", "characters that cannot be seen stand inside the token", fix), visible)
-    fix = "copy it again from the server's answer: a token has plain letters, digits, - and _ only"
-    return Taken(_found("not_ascii", "the token holds characters that no token has", fix))
+    if not visible.isascii():
+        return None
+    fix = "copy it from the server's answer, not from a document"
+    return Taken(_found("invisible", "characters that cannot be seen stand inside the token", fix), visible)
 
 
 def _runs(text: str) -> Taken | None:
@@ -271,7 +270,7 @@ def _runs(text: str) -> Taken | None:
         case 3:
             return None
         case 5:
-            fix = "sign it instead (JWS): the profile's claims are no secret, and nothing here can decrypt"
+            fix = "sign it instead (JWS), for nothing here can decrypt and claims are no secrets"
             return Taken(_found("five_parts", "the token has five parts, so it is encrypted (JWE)", fix))
         case count:
             fix = "pass exactly one token, and nothing behind it"
@@ -282,21 +281,21 @@ def _encoded(text: str) -> Taken | None:
     inner = None if "." in text else _lenient(text)
     if inner is None or not _TOKEN.fullmatch(decoded := inner.decode("latin-1").strip()):
         return None
-    fix = "leave that step away: a token is base64url already"
+    fix = "leave that step away, for a token is base64url already"
     return Taken(_found("encoded_twice", "the token was encoded as base64 once more", fix), decoded)
 
 
 def _alphabet(text: str) -> Taken | None:
     bare = text.removeprefix(PREFIX)
     if "+" in bare or "/" in bare:
-        fix = "encode as base64url: - instead of +, _ instead of /, no = at the end"
+        fix = "encode as base64url, with - instead of +, _ instead of / and no = at the end"
         translated = bare.replace("+", "-").replace("/", "_").replace("=", "")
         return Taken(_found("standard_alphabet", "the token is in standard base64", fix), translated)
     if "=" in bare:
         fix = "strip = from each part, as base64url in tokens has none"
         return Taken(_found("padded", "the token's parts are padded with =", fix), bare.replace("=", ""))
     if not _TOKEN_CHARS.fullmatch(bare):
-        fix = "copy it again: a token has letters, digits, -, _ and two dots"
+        fix = "copy it again, for a token has letters, digits, -, _ and two dots"
         return Taken(_found("not_ascii", "the token holds characters that no token has", fix))
     return None
 
@@ -312,7 +311,7 @@ def _ends(text: str) -> Taken | None:
             return Taken(_found("cut", "a part of the token is a character too short or too long", fix))
         loose = {2: 0b1111, 3: 0b11}.get(len(run) % 4, 0)
         if run and _ALPHABET.index(run[-1]) & loose:
-            fix = "copy it again: a character at the end of a part was changed or lost"
+            fix = "copy it again, for a character at the end of a part was changed or lost"
             return Taken(_found("loose_bits", "a part of the token ends as no encoder ends it", fix))
     return None
 

@@ -65,7 +65,7 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
         "the key that signed it was revoked",
         "put the project's present secret onto the server that signs",
     ),
-    "exp_missing": ("the claim exp is missing", "add exp, in whole seconds since 1970: iat plus the token's life"),
+    "exp_missing": ("the claim exp is missing", "add exp, in whole seconds since 1970 (iat plus the token's life)"),
     "iat_missing": ("the claim iat is missing", "add iat, the present time in whole seconds since 1970"),
     "not_an_instant": (
         "exp, iat or nbf is no whole number",
@@ -88,7 +88,7 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
     ),
     "id_missing": ("no claim names the person", "add the id under which your own system knows them"),
     "ids_differ": ("two claims name two different people", "let both say the same, or send only one of them"),
-    "id_not_text": ("the person's id is no text", 'write it in quotes: "42", not 42'),
+    "id_not_text": ("the person's id is no text", 'write it in quotes ("42", not 42)'),
     "id_length": ("the person's id is empty or longer than 255 characters", "use a short id that never changes"),
     "id_unsafe": (
         "the person's id holds a character that cannot be seen",
@@ -106,11 +106,11 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
     ),
     "claim_missing": ("a claim that this profile demands is missing or empty", "add it"),
     "claim_value": ("a claim has not the one value that this profile allows", 'write "sub": "userexternal"'),
-    "list_expected": ("a claim should be a list and is none", 'write it in brackets: ["a", "b"]'),
+    "list_expected": ("a claim should be a list and is none", 'write it in brackets (["a", "b"])'),
     "list_too_long": ("a list has more than 64 entries", "send fewer"),
     "table_expected": (
         "a claim should be an object and is none",
-        'write it in braces with names inside: {"name": "value"}',
+        'write it in braces with names inside ({"name": "value"})',
     ),
     "reserved_group": (
         "the token lists the groups 1 or 2, which everybody gets unasked",

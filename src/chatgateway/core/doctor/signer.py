@@ -108,9 +108,7 @@ def _of_algorithm(loose: Loose, ring: KeyRing, found: Match | None) -> Iterator[
         fix = f"sign it with the project's key and {wanted}; an unsigned token says nothing"
         yield _refusing("unsigned", "the token is unsigned (alg none)", fix)
     elif claimed not in _KNOWN and claimed.upper() in {name.upper() for name in _KNOWN}:
-        yield _refusing(
-            "alg_spelled", f"alg is spelled {shown(claimed)}", f"write it exactly as RFC 7518 does: {wanted}"
-        )
+        yield _refusing("alg_spelled", f"alg is spelled {shown(claimed)}", f"write {wanted}, exactly as RFC 7518 does")
     elif claimed not in _KNOWN:
         yield _refusing("alg_unknown", f"alg is {shown(claimed)}, which is no signature", f"sign with {wanted}")
     elif usable and claimed[0] in "RPE" and usable == {"HS256"}:
@@ -124,7 +122,7 @@ def _of_algorithm(loose: Loose, ring: KeyRing, found: Match | None) -> Iterator[
     elif usable:
         with_it = f", though with the right key ({found.kid})" if found else ""
         cause = f"the token is signed with {claimed}{with_it}"
-        yield _refusing("alg_variant", cause, f"sign with {wanted}: a key of this project has one algorithm")
+        yield _refusing("alg_variant", cause, f"sign with {wanted}, for a key of this project has one algorithm")
 
 
 def _of_kid(loose: Loose, ring: KeyRing, found: Match | None) -> Iterator[Finding]:
@@ -226,31 +224,41 @@ def _misreadings(record: SigningKey) -> Iterator[tuple[Mistake, str, str, bytes]
     """Yield what people take for this key: mistake, what it is, what to do, and its bytes."""
     for _, _, material in _public_keys(record):
         pem = material.pem
-        fix = "sign with the private key and its own algorithm: whoever has the public one could sign like this"
+        fix = "sign with the private key and its own algorithm, for whoever has the public one could sign like this"
         for written in {pem, pem.strip(), pem.strip() + b"\n", pem.replace(b"\n", b"\r\n")}:
             yield "public_key_as_secret", "HMAC and the public key", fix, written
     if not isinstance(record.material, Material):
         return
     whole = record.material.reveal()
     text = whole.decode("utf-8", "surrogateescape")
-    as_is = "the key is the UTF-8 of the whole text, as it was shown: do not decode it"
+    as_is = "do not decode it, for the key is the UTF-8 of the whole text as it was shown"
     for alphabet in (base64.urlsafe_b64decode, base64.b64decode):
         decoded = _decoded(alphabet, whole)
         if decoded:
             yield "secret_decoded", "the base64-decoded secret", as_is, decoded
-    as_is = "the key is the whole text, as it was shown: do not encode it"
+    as_is = "do not encode it, for the key is the whole text as it was shown"
     for encoded in (base64.b64encode(whole), base64.urlsafe_b64encode(whole)):
         yield "secret_encoded", "the base64-encoded secret", as_is, encoded
         yield "secret_encoded", "the base64-encoded secret", as_is, encoded.rstrip(b"=")
-    yield "secret_hex", "the secret in hexadecimal", as_is, whole.hex().encode()
-    yield "secret_two_bytes", "the secret in UTF-16", "encode the secret in UTF-8", text.encode("utf-16-le", "replace")
-    yield "secret_two_bytes", "the secret in UTF-16", "encode the secret in UTF-8", text.encode("utf-16", "replace")
+    yield "secret_hex", "the hexadecimal form of the secret", as_is, whole.hex().encode()
+    yield (
+        "secret_two_bytes",
+        "the UTF-16 form of the secret",
+        "encode the secret in UTF-8",
+        text.encode("utf-16-le", "replace"),
+    )
+    yield (
+        "secret_two_bytes",
+        "the UTF-16 form of the secret",
+        "encode the secret in UTF-8",
+        text.encode("utf-16", "replace"),
+    )
     for name in sorted(_HASHED_AS_SECRETS):
         digest = hashlib.new(name, whole, usedforsecurity=False)
         hashed = "sign with the secret itself, not with a hash of it"
         yield "secret_hashed", "a hash of the secret", hashed, digest.digest()
         yield "secret_hashed", "a hash of the secret", hashed, digest.hexdigest().encode()
-    entire = "copy all of it: prefix and checksum belong to the key"
+    entire = "copy all of it, for prefix and checksum belong to the key"
     for part in _pieces(whole):
         yield "secret_cut", "a part of the secret", entire, part
     bare = "trim what is read from the file or the environment"
