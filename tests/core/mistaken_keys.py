@@ -105,7 +105,7 @@ def headers() -> Iterator[Mistaken]:
         token(kid="k main", signer=STRANGER),
         "kid_unsafe",
         "kid_unsafe",
-        "could not be",
+        "kid is k main|could not be",
         "key list",
     )
     yield one(
@@ -166,6 +166,8 @@ def keys() -> Iterator[Mistaken]:
     yield mistaken("with a space", SECRET + b" ", "secret_with_white_space", "white space beside", "trim")
     yield mistaken("in quotes", b'"' + SECRET + b'"', "secret_with_quotes", "quotes around", "take the quotes away")
     yield mistaken("in UTF-16", SECRET.decode().encode("utf-16-le"), "secret_two_bytes", "UTF-16", "UTF-8")
+    yield mistaken("in UTF-16 with its mark", SECRET.decode().encode("utf-16"), "secret_two_bytes", "UTF-16", "UTF-8")
+    yield mistaken("without its first character", SECRET[1:], "secret_cut", "a part of the secret", "copy all of it")
     yield mistaken("nothing", b"", "empty_secret", "empty secret", "variable")
     yield mistaken(
         "a manual's word", b"your-256-bit-secret", "sample_secret", "out of a manual", "from the environment"

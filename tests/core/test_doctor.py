@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -13,8 +15,8 @@ from tests.core.cases import Case
 from tests.core.checks import outcome
 from tests.core.doctor_corpus import CORPUS
 from tests.core.hostile_tokens import HONEST, HOSTILE
-from tests.core.jose import CLAIMS, NOW, PROJECT, REVOKED_ON_THIS_NODE, RING, SIGNERS, STRANGER, claiming, token
-from tests.core.mistaken import GOOD, Mistaken
+from tests.core.jose import CLAIMS, NOW, PROJECT, REVOKED_ON_THIS_NODE, RING, SIGNERS, STRANGER, Signer, claiming, token
+from tests.core.mistaken import GOOD, SECRET, SECRETS_ONLY, Mistaken
 
 from chatgateway.core.compact import Reason
 from chatgateway.core.doctor import SENTENCES, Diagnosis, Mistake, diagnose
@@ -63,6 +65,36 @@ class TestMistakes:
         known = {case.mistake for case in CORPUS}
         assert len(known) >= 40
         assert {*get_args(Mistake)} <= known
+
+
+_, _, BODY, SUM = SECRET.split(b"_")
+
+FORMS: dict[str, tuple[bytes, ...]] = {
+    "secret_encoded": (
+        base64.b64encode(SECRET),
+        base64.urlsafe_b64encode(SECRET),
+        base64.b64encode(SECRET).rstrip(b"="),
+    ),
+    "secret_hashed": tuple(
+        form
+        for name in ("sha256", "sha512", "md5")
+        for form in (hashlib.new(name, SECRET).digest(), hashlib.new(name, SECRET).hexdigest().encode())
+    ),
+    "secret_cut": (
+        BODY, BODY + b"_" + SUM, BODY + SUM, SECRET[4:], SECRET[:-7], SECRET[:-1], SECRET[1:], SECRET[:32], SECRET[:16],
+    ),
+    "secret_with_white_space": (SECRET + b"\n", SECRET + b"\r\n", SECRET + b"\r", SECRET + b" ", b" " + SECRET),
+    "secret_with_quotes": (b'"' + SECRET + b'"', b"'" + SECRET + b"'", b"`" + SECRET + b"`"),
+}  # fmt: skip
+"""The many ways in which people hold one secret."""
+
+
+@pytest.mark.parametrize(("mistake", "form"), [(mistake, form) for mistake, forms in FORMS.items() for form in forms])
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+def test_a_secret_is_known_in_each_of_its_forms(mistake: str, form: bytes, algorithm: str) -> None:
+    made = token(kid=None, signer=Signer(algorithm, form))
+    diagnosis = diagnose(made, PROJECT, SECRETS_ONLY, CANONICAL, NOW)
+    assert mistake in (diagnosis.mistake, *(finding.mistake for finding in diagnosis.also))
 
 
 class TestReasons:

@@ -242,10 +242,13 @@ class Switching(RuleBasedStateMachine):
     @rule(number=TABS, data=st.data())
     def an_agent_says_something_while_a_tab_signs_out(self, number: int, data: st.DataObject) -> None:
         """What was said before may still be shown, and nothing from the moment on that the tab is somebody else."""
-        seat, conversation = self.seats[number], data.draw(st.sampled_from(sorted(self.begun)))
+        seat = self.seats[number]
         if seat.tab is None or seat.who is None:
             return
         tab, who = seat.tab, seat.who
+        own = sorted(one for one, owner in self.begun.items() if owner == who.name)
+        conversation = data.draw(st.sampled_from(own or sorted(self.begun)))
+        self.run(tab.ask("open", conversation=conversation))
         self.look(seat)
 
         async def both() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.gateway.indoors import Indoors, founded
+from tests.gateway.indoors import SHOP, Indoors, founded
 from tests.gateway.page import Page, code, exchanged, visitor
 
 from chatgateway.gateway.api.table import OPERATIONS
+from chatgateway.gateway.connection import Caller
+from chatgateway.gateway.visit import admitted_visit
+from chatgateway.protocol import frames as f
 from chatgateway.store.client import Store
 from chatgateway.types import UserId
 
@@ -107,6 +110,15 @@ class TestConversations:
         assert (one.pop("repeated"), two.pop("repeated")) == (False, True)
         assert one == two
         assert await page.texts(first) == ["once", "twice?"]
+
+    async def test_leave_a_row_of_a_stranger_from_the_first_words_on(self, indoors: Indoors) -> None:
+        page = await visitor(indoors)
+        me = (await page.get("/me")).json()
+        assert await indoors.rows(me["user"]) == {}
+        conversation = await page.start("first words")
+        await page.send(conversation, "more")
+        ((session, row),) = (await indoors.rows(me["user"])).items()
+        assert (session, row.node, row.origin) == (me["session"], "", SHOP)
 
     async def test_are_listed_with_their_last_words_and_what_is_unread(self, indoors: Indoors) -> None:
         page, agent = await visitor(indoors, indoors.token("ada")), await indoors.colleague()
@@ -271,11 +283,13 @@ class TestTrust:
     async def test_a_node_that_heard_of_nothing_catches_up_and_survivors_never_notice(self, indoors: Indoors) -> None:
         page = await visitor(indoors, indoors.token("bob", "k2"))
         conversation = await page.start()
-        node = indoors.parts.node
-        before = node.trust
+        parts, before = indoors.parts, indoors.parts.node.trust
+        caller = Caller(origin=SHOP, address="203.0.113.9", live=False)
+        visit = await admitted_visit(parts, caller, page.token, "policy")
         await indoors.regenerate("k1")
-        node.trust = before  # as if it had applied nothing yet
-        assert (await page.send(conversation, "still Bob")).status_code == 200
+        parts.node.trust = before  # as if it had applied nothing yet
+        await visit.say(f.Send(ref=indoors.ref(), conversation=conversation, text="still Bob"))
+        assert parts.node.trust.applied > before.applied
         assert await page.texts(conversation) == ["hello", "still Bob"]
 
     async def test_of_a_blocked_person_is_gone_everywhere(self, indoors: Indoors) -> None:

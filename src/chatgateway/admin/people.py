@@ -17,6 +17,7 @@ from chatgateway.core.person import Identifier, Person, described, named
 from chatgateway.core.project import Project
 from chatgateway.core.upsert import Upsert
 from chatgateway.errors import Conflict, NotFound, PeerError, Unacceptable
+from chatgateway.store import schema
 from chatgateway.store.control import Barrier
 from chatgateway.store.reports import ConflictReport
 from chatgateway.store.sessions import SessionRow
@@ -182,7 +183,10 @@ async def block(office: Office, project: ProjectId, user: str) -> Blocked:
     async with office.recorded("user block", person.user, project) as recording:
         await recording.begin()
         now = await office.store.now()
-        # The marks first: what the sessions still send is refused before any node has heard.
+        # The marks first: what the sessions still send is refused before any node has heard. The person's own partition
+        # before all: once nothing is bound there any more, no session can bring another partition along.
+        own = schema.partition_of_user(project, person.user)
+        await office.control.mark_person(project, person.user, [own], "blocked", str(now))
         partitions = sorted(await office.sessions.partitions(project, person.user))
         await office.control.mark_person(project, person.user, partitions, "blocked", str(now))
         person = await office.identities.set_blocked(project, person.user, True)

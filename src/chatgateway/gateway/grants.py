@@ -62,8 +62,11 @@ class Grants:
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise
-                user = await parts.identities.identify(project, identifiers, new_user())
-                await parts.node.catch_up(stale, schema.partition_of_user(project, user))
+                partition = stale.partition
+                if partition is None:
+                    user = await parts.identities.identify(project, identifiers, new_user())
+                    partition = schema.partition_of_user(project, user)
+                await parts.node.catch_up(stale, partition)
             except IdentityConflict:
                 parts.reports.conflict(project, app.id, identifiers)
                 raise

@@ -195,7 +195,7 @@ def _missing(claims: Mapping[str, Any], profile: ClaimsProfile) -> Finding | Non
         name = ".".join(claim)
         if claim == ("email", "isVerified"):
             if "isVerified" in claims or "email_verified" in claims:
-                fix = 'write it inside: "email": {"email": "…", "isVerified": true}'
+                fix = 'write it inside, as in "email": {"email": "…", "isVerified": true}'
                 return Finding("isverified_outside", "isVerified stands beside the email object", fix, explains)
             fix = "add it, as true when you have made sure that the address is the person's, else false"
             return Finding("isverified_missing", "email.isVerified is missing", fix, explains)
