@@ -146,6 +146,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requests_burst: _Count = 200
     """HTTP requests of one address that may come at once. A page asks for its lists in one go, and so do its neighbours."""
 
+    admin_requests_per_s: _Rate = 100.0
+    """HTTP requests that one admin token may send for long. A shop that tells of each login; many people go in one import."""
+
+    admin_requests_burst: _Count = 500
+    """HTTP requests of one admin token that may come at once."""
+
+    import_max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_073_741_824)] = 67_108_864
+    """The largest import over HTTP. A quarter of a million people; it waits on disk, and more may come in several."""
+
     typing_every_s: _Seconds = 2.0
     """At most one typing hint in so long. A hint shows for longer than that."""
 

@@ -18,8 +18,15 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.gateway.indoors import Indoors, Tab, founded
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from tests.gateway.indoors import Indoors, Tab, founded, settled
 from tests.gateway.page import Page
 
 from chatgateway.store.client import Store
@@ -77,6 +84,10 @@ class Switching(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
+    def seated(self, number: int) -> int:
+        """Return this tab, or the next one where somebody is: a rule about nobody shows nothing."""
+        return next((one for one in (number, (number + 1) % 3, (number + 2) % 3) if self.seats[one].tab), number)
+
     def person(self, name: str) -> str:
         return f"{name}-{self.example}"
 
@@ -91,6 +102,14 @@ class Switching(RuleBasedStateMachine):
             self.users[name] = frame["user"]
         seat.who = Who(name, frame["session_token"], frame["user"], frame["session"], browser)
         self.known.append(seat.who)
+
+    @initialize(names=st.lists(PEOPLE, min_size=2, max_size=2))
+    def two_tabs_are_open_and_both_have_said_something(self, names: list[str]) -> None:
+        for number, name in enumerate(names):
+            tab = self.run(self.indoors.visitor(self.indoors.token(self.person(name))))
+            self.seats[number].tab = tab
+            self.welcomed(number, tab.me, name)
+            self.a_tab_says_something(number)
 
     # Coming and going
 
@@ -144,6 +163,7 @@ class Switching(RuleBasedStateMachine):
     @precondition(lambda self: any(seat.who for seat in self.seats))
     @rule(number=TABS, name=PEOPLE)
     def a_tab_authenticates(self, number: int, name: str) -> None:
+        number = self.seated(number)
         seat = self.seats[number]
         if seat.tab is None or seat.who is None:
             return
@@ -156,6 +176,7 @@ class Switching(RuleBasedStateMachine):
 
     @rule(number=TABS, everywhere=st.booleans(), over_http=st.booleans())
     def a_tab_signs_out(self, number: int, everywhere: bool, over_http: bool) -> None:
+        number = self.seated(number)
         seat = self.seats[number]
         if seat.tab is None or seat.who is None:
             return
@@ -173,6 +194,7 @@ class Switching(RuleBasedStateMachine):
 
     @rule(number=TABS, data=st.data())
     def a_chosen_session_is_ended(self, number: int, data: st.DataObject) -> None:
+        number = self.seated(number)
         seat = self.seats[number]
         if seat.who is None or not seat.who.signed:
             return
@@ -211,16 +233,20 @@ class Switching(RuleBasedStateMachine):
 
     @rule(number=TABS)
     def a_tab_says_something(self, number: int) -> None:
+        number = self.seated(number)
         seat = self.seats[number]
         if seat.tab is None or seat.who is None:
             return
         conversation = self.run(seat.tab.start(f"of {seat.who.name}"))
         self.run(seat.tab.open(conversation))
         self.begun[conversation] = seat.who.name
+        # Followed from the beginning: an agent who comes later makes the hub look again who may listen.
+        self.run(self.agent.open(conversation))
 
     @precondition(lambda self: self.begun)
     @rule(number=TABS, data=st.data())
     def a_tab_asks_for_a_conversation(self, number: int, data: st.DataObject) -> None:
+        number = self.seated(number)
         seat, conversation = self.seats[number], data.draw(st.sampled_from(sorted(self.begun)))
         if seat.tab is None or seat.who is None:
             return
@@ -242,6 +268,7 @@ class Switching(RuleBasedStateMachine):
     @rule(number=TABS, data=st.data())
     def an_agent_says_something_while_a_tab_signs_out(self, number: int, data: st.DataObject) -> None:
         """What was said before may still be shown, and nothing from the moment on that the tab is somebody else."""
+        number = self.seated(number)
         seat = self.seats[number]
         if seat.tab is None or seat.who is None:
             return
@@ -272,9 +299,10 @@ class Switching(RuleBasedStateMachine):
 
     async def answer(self, conversation: str) -> None:
         agent = self.agent
-        await agent.open(conversation)
-        await agent.do("send", conversation=conversation, text="from an agent")
-        await agent.do("leave", conversation=conversation)
+        ref = (await agent.do("send", conversation=conversation, text="from an agent"))["ref"]
+        # The hub hands out to all in one go: once the agent hears it, so has everybody who follows.
+        await agent.hears("message", lambda frame: frame["ref"] == ref)
+        await settled()
         agent.socket.frames.clear()
 
     # What is always true
@@ -308,6 +336,8 @@ class Switching(RuleBasedStateMachine):
             assert answer.status_code == 401, answer.text
 
     def teardown(self) -> None:
+        for conversation in self.begun:
+            self.run(self.agent.do("leave", conversation=conversation))
         for number in range(len(self.seats)):
             self.leave(number)
 

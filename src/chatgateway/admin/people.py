@@ -6,6 +6,7 @@ What the project's server tells is locked, as what it signs: neither a page nor 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from chatgateway.store.control import Barrier
 from chatgateway.store.reports import ConflictReport
 from chatgateway.store.sessions import SessionRow
 from chatgateway.types import ConversationId, ExternalId, ProjectId, SessionId, UserId
+
+_USER_ID = re.compile("[0-9A-Za-z_-]{1,64}")
 
 LINE_MAX_BYTES = 65_536
 """Of an import: far more than one person may take."""
@@ -82,10 +85,16 @@ class ConflictFound(NamedTuple):
 
 async def find(office: Office, project: ProjectId, user: str) -> Person:
     """Return the person meant by a user id or by the external id. Raises NotFound."""
-    person = await office.identities.get(project, UserId(user))
+    # Only what can be an id becomes part of a key's name.
+    person = await office.identities.get(project, UserId(user)) if may_be_id(user) else None
     if person is None:
         person = await office.identities.find_by_external_id(project, ExternalId(user))
-    if person is None and user.startswith("usr_") and await _was_here(office, project, UserId(user)):
+    if (
+        person is None
+        and may_be_id(user)
+        and user.startswith("usr_")
+        and await _was_here(office, project, UserId(user))
+    ):
         person = Person(UserId(user))  # an anonymous visitor, of whom nothing is recorded
     if person is None:
         raise NotFound(f"nobody in project {project} is called {user}")
@@ -245,6 +254,11 @@ async def unadopt(office: Office, project: ProjectId, receipt: str) -> Receipt:
         undone = await office.adoptions.undo(project, receipt, office.actor)
         recording.result = undone.state
     return undone
+
+
+def may_be_id(text: str) -> bool:
+    """Could ``text`` be a user id? What the project's server calls somebody may hold anything, a key's marks too."""
+    return bool(_USER_ID.fullmatch(text))
 
 
 async def _was_here(office: Office, project: ProjectId, user: UserId) -> bool:

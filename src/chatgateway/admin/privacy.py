@@ -35,7 +35,7 @@ async def foretell(office: Office, project: ProjectId, user: str) -> Known:
     try:
         return await people.known(office, project, user)
     except NotFound:
-        if not (await office.records.read(project, UserId(user))).erased:
+        if not people.may_be_id(user) or not (await office.records.read(project, UserId(user))).erased:
             raise
         return Known(Person(UserId(user)), (), {})
 

@@ -104,6 +104,7 @@ async def assembled(
         settings=settings,
         rules=replace(rules_of(settings), durability=store.durability),
         store=store,
+        sealer=sealer,
         projects=Projects(store),
         keyrings=keyrings,
         admins=Admins(store),

@@ -69,7 +69,7 @@ class Exchange:
                 await self._spend(app, verified)
                 spent = True
             try:
-                return await self.bound(caller, app, vouched, must_be, join, held, before)
+                admitted = await self.bound(caller, app, vouched, must_be, join, held, before)
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -82,6 +82,9 @@ class Exchange:
             except IdentityConflict:
                 self._parts.reports.conflict(app.project, app.id, vouched.identifiers)
                 raise
+            else:
+                await self._parts.keyrings.touch(app.project, vouched.kid, self._parts.node.now())
+                return admitted
         raise AssertionError("unreachable")
 
     async def bound(
@@ -124,7 +127,6 @@ class Exchange:
         if before is not None and app.adoption != "never":
             adoptable = await parts.claims.claim(before, person, grounds, version)
             parts.admission.judge(grounds)
-        await parts.keyrings.touch(app.project, vouched.kid, now)
         return self._authenticated(app, person, grounds, row, earlier, before, adoptable)
 
     async def _verified(self, project: Project, app: App, token: str) -> tuple[Vouched, tokens.Verified]:

@@ -1,4 +1,4 @@
-"""How fast HTTP peers may ask: so much per address, and per session as much as a socket may.
+"""How fast HTTP peers may ask: so much per address or admin token, and per session as much as a socket may.
 
 Counted per process, as for sockets. The latest that asked are remembered; who was forgotten starts with a full bucket.
 """
@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 from chatgateway.core.limits import Bucket, Rate
 from chatgateway.errors import RateLimited
 from chatgateway.gateway.doors import block
+from chatgateway.types import AdminId
 
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
+
+ADMIN_FAILURES = Rate(per_s=0.2, burst=20)
+"""Bearers that one address may show in vain. Nobody guesses 256 bits: this bounds what the log takes, no more, so
+whoever shows a good one is served beside them."""
 
 REMEMBERED_MAX = 20_000
 """Buckets of each kind: some 4 MB."""
@@ -43,6 +48,8 @@ class Pace:
         settings = parts.settings
         self._addresses = _Buckets(Rate(settings.requests_per_s, settings.requests_burst))
         self._sessions = _Buckets(Rate(settings.commands_per_s, settings.commands_burst))
+        self._admins = _Buckets(Rate(settings.admin_requests_per_s, settings.admin_requests_burst))
+        self._failures = _Buckets(ADMIN_FAILURES)
 
     def require_address(self, address: str) -> None:
         """Count one request, before anything is verified. Raises RateLimited."""
@@ -51,6 +58,14 @@ class Pace:
     def require_session(self, name: str) -> None:
         """Count one request on behalf of a session. Raises RateLimited."""
         self._require(self._sessions.of(name))
+
+    def require_admin(self, admin: AdminId) -> None:
+        """Count one request with an admin token that is good. Raises RateLimited."""
+        self._require(self._admins.of(admin))
+
+    def count_failure(self, address: str) -> None:
+        """Count one bearer that is good for nothing. Raises RateLimited."""
+        self._require(self._failures.of(block(address)))
 
     def _require(self, bucket: Bucket) -> None:
         wait_ms = bucket.take(self._parts.node.now())

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from chatgateway.store.projects import Projects
     from chatgateway.store.proofs import Proofs
     from chatgateway.store.reports import Reports
+    from chatgateway.store.sealing import Sealer
     from chatgateway.store.sessions import Sessions
 
 
@@ -55,6 +56,7 @@ class Parts:
     settings: Settings
     rules: SessionRules
     store: Store
+    sealer: Sealer
     projects: Projects
     keyrings: KeyRings
     admins: Admins

@@ -215,7 +215,7 @@ def attempts(digest: str) -> str:
 
 
 def proof(project: ProjectId, user: UserId) -> str:
-    """The code that one visitor was sent. In one slot with the counters of what was sent: one script counts and writes."""
+    """The code that one visitor was sent: in one slot with the counters of what was sent, for one script."""
     return f"{CTL}prf:{identifier_digest('proof', f'{project}/{user}')}"
 
 

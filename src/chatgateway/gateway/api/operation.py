@@ -69,7 +69,10 @@ class Operation:
     """Returns what is sent as JSON, None for an answer without a body, or a Response of its own."""
     auth: Auth = "none"
     gate: Gate = "policy"
-    takes: type[msgspec.Struct] | None = None
+    takes: Any = None
+    """Of the body: a Struct, or several that their tag tells apart."""
+    lines: type[msgspec.Struct] | None = None
+    """Of each line of a body that the handler reads by itself."""
     query: type[msgspec.Struct] | None = None
     gives: Any = None
     errors: tuple[type[PeerError], ...] = ()
@@ -79,6 +82,14 @@ class Operation:
     status: int = 0
     """Of a success; 0: 200, or 204 without a body."""
     details: str = ""
+    everywhere: bool = False
+    """Only for admin tokens of all projects."""
+    ends: bool = False
+    """Answers with what the nodes said: 424, beside the same fields, where a living one did not confirm."""
+    rehearsal: Any = None
+    """What it gives with ``dry_run``, when nothing is changed."""
+    may_create: bool = False
+    """Answers 201 where it made what it gives."""
 
     @property
     def success(self) -> int:

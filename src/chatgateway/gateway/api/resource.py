@@ -17,15 +17,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from chatgateway.errors import AdminRejected, Malformed, MethodUnknown, NotJson, PeerError, StoreError
+from chatgateway.errors import ChatGatewayError, Malformed, MethodUnknown, NotJson
 from chatgateway.gateway import cors
+from chatgateway.gateway.api.admin.bearer import admin_of, require_scope
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.api.operation import Call, Operation
 from chatgateway.gateway.connection import Caller
 from chatgateway.gateway.parts import Parts
 from chatgateway.gateway.visit import admitted_visit, bearer_of
 from chatgateway.log import log
-from chatgateway.types import ProjectId
 
 QUERY_CHARS_MAX = 4_096
 _PLACEHOLDER = re.compile(r"\\{(\w+)\\}")
@@ -42,16 +42,26 @@ class Resource(BaseRoute):
         first = next(iter(self.operations.values()))
         self.path = first.path
         self._pattern = re.compile(_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", re.escape(first.path)))
+        self.yielded: set[str] = set()
+        """Methods of another address that fits as well: somebody may be called ``import``."""
         self.methods = [*self.operations, *(["HEAD"] if "GET" in self.operations else []), "OPTIONS"]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Starlette asks: is this the address? Every method is ours to answer."""
+        """Starlette asks: is this the address? Every method is ours to answer, if nobody else has it there."""
         if scope["type"] != "http":
             return Match.NONE, {}
         raw: bytes | None = scope.get("raw_path")
         path = raw.split(b"?")[0].decode("latin-1") if raw else scope["path"]
         match = self._pattern.fullmatch(path)
-        return (Match.FULL, {"path_params": match.groupdict()}) if match else (Match.NONE, {})
+        if not match:
+            return Match.NONE, {}
+        if scope["method"] in self.yielded and scope["method"] not in self.methods:
+            return Match.NONE, {}
+        return Match.FULL, {"path_params": match.groupdict()}
+
+    def fits(self, path: str) -> bool:
+        """Is ``path``, escaped as it came, one of this address's?"""
+        return self._pattern.fullmatch(path) is not None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starlette calls."""
@@ -71,7 +81,7 @@ class Resource(BaseRoute):
                 if not with_cookie or await parts.origins.listed(origin):
                     methods = list(self.operations)
                     allow |= cors.preflight(origin, methods, with_token=with_token, with_cookie=with_cookie)
-            except StoreError as error:
+            except ChatGatewayError as error:
                 return refuse(error, allow)
         return Response(status_code=204, headers=allow)
 
@@ -82,7 +92,7 @@ class Resource(BaseRoute):
         headers = cors.readable(request.headers.get("origin"), operation.sharing)
         try:
             given = await self._perform(operation, request, headers)
-        except (PeerError, StoreError) as error:
+        except ChatGatewayError as error:
             return refuse(error, headers)
         except Exception as error:  # noqa: BLE001  the outermost frame of a request
             log.error("request.failed", method=operation.method, path=operation.path, exc_info=error)
@@ -96,17 +106,17 @@ class Resource(BaseRoute):
     async def _perform(self, operation: Operation, request: Request, headers: dict[str, str]) -> Any:
         parts: Parts = parts_of(request)
         caller = caller_of(request)
-        if operation.auth != "admin":
+        who: Any = caller
+        if operation.auth == "admin":
+            who = await admin_of(parts, caller, request)
+        else:
             parts.pace.require_address(caller.address)
         path = _path(operation, request)
         query = _query(operation, request)
-        who: Any = caller
         if operation.auth == "session":
             who = await admitted_visit(parts, caller, bearer_of(request), operation.gate)
         elif operation.auth == "admin":
-            who = await parts.admins.find(bearer_of(request, AdminRejected))
-            if "project" in path and not who.serves(ProjectId(path["project"])):
-                raise AdminRejected("This admin token is not good for that project.")
+            require_scope(operation, who, path)
         body = None
         if operation.takes is not None:
             _require_json(operation, request)
@@ -119,7 +129,10 @@ def resources(operations: Iterable[Operation]) -> list[BaseRoute]:
     addresses: dict[str, list[Operation]] = {}
     for operation in operations:
         addresses.setdefault(operation.path, []).append(operation)
-    return [Resource(group) for group in addresses.values()]
+    found = [Resource(group) for group in addresses.values()]
+    for index, resource in enumerate(found):
+        resource.yielded.update(*(other.methods for other in found[index + 1 :] if other.fits(resource.path)))
+    return [*found]
 
 
 def caller_of(request: Request) -> Caller:

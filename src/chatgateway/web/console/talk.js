@@ -15,8 +15,14 @@ function cardOf(visitor, head, agents) {
   const signed = new Set(visitor.signed ?? [])
   const from = { role: "visitor", assurance: visitor.assurance, name: visitor.name }
   const facts = h("dl", { class: "facts" },
-    fact(visitor.email_proved ? "Email (proved)" : "Email", visitor.email, signed.has("email")),
+    // The site may sign an address that nobody proved: who it is is sure, that they read its mail is not.
+    fact(visitor.email_proved ? "Email (proved)" : "Email (not proved)", visitor.email, signed.has("email")),
     fact("Id at the site", visitor.external_id, Boolean(visitor.external_id)),
+    fact("Organization", visitor.organization, signed.has("organization")),
+    fact("Labels", (visitor.labels ?? []).join(", "), signed.has("labels")),
+    fact("Language", visitor.language, signed.has("language")),
+    fact("Time zone", visitor.timezone, signed.has("timezone")),
+    ...Object.entries(visitor.fields ?? {}).map(([name, value]) => fact(name, [value].flat().join(", "), signed.has("fields"))),
     fact("Page (unsigned)", visitor.page, false),
     ...Object.entries(visitor.facts ?? {}).map(([name, value]) => fact(`${name} (unsigned)`, value, false)),
     fact("Assigned to", head.assigned ? (agents[head.assigned] ?? "A colleague") : "Nobody", false))
