@@ -141,16 +141,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Commands that may come at once. An outbox of a tunnel's length goes out after a reconnect."""
 
     requests_per_s: _Rate = 20.0
-    """HTTP requests that one address may send for long. An office behind one address reads and writes without waiting."""
+    """HTTP requests that one address may send for long. An office behind one address notices nothing."""
 
     requests_burst: _Count = 200
-    """HTTP requests of one address that may come at once. A page asks for its lists in one go, and so do its neighbours."""
+    """HTTP requests of one address that may come at once. A page asks for all its lists in one go."""
 
     admin_requests_per_s: _Rate = 100.0
-    """HTTP requests that one admin token may send for long. A shop that tells of each login; many people go in one import."""
-
-    admin_requests_burst: _Count = 500
-    """HTTP requests of one admin token that may come at once."""
+    """HTTP requests that one admin token may send for long. A server tells of each login; many go in one import."""
 
     import_max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_073_741_824)] = 67_108_864
     """The largest import over HTTP. A quarter of a million people; it waits on disk, and more may come in several."""

@@ -60,7 +60,7 @@ class TestGeneratePair:
             ("EdDSA", ed25519.Ed25519PrivateKey),
         ],
     )
-    def test_writes_both_parts_and_says_what_comes_next(
+    def test_P4_writes_both_parts_and_says_what_comes_next(
         self, algorithm: str, kind: type, alone: Command, tmp_path: Path
     ) -> None:
         out = tmp_path / "site.pem"
@@ -129,7 +129,7 @@ class TestGeneratePair:
         assert ran.status == 0
         assert stat.S_IMODE((tmp_path / "site.pem").stat().st_mode) == 0o600
 
-    def test_needs_nothing_that_windows_lacks(self, alone: Command, tmp_path: Path) -> None:
+    def test_P23_needs_nothing_that_windows_lacks(self, alone: Command, tmp_path: Path) -> None:
         """P23. What Windows lacks cannot be imported here, and its own way to restrict a file is noted."""
         script = f"""
 import asyncio, ctypes, importlib.util, os, shutil, ssl, subprocess, sys, tempfile

@@ -37,7 +37,7 @@ class TestProject:
         assert shop["secret"] not in shown.out + listed.out
         assert listed.json[-1]["ends_with"] == shop["secret"][-4:]
 
-    def test_is_listed_one_a_line_where_there_is_no_terminal(self, command: Command, shop: dict[str, str]) -> None:
+    def test_S6_is_listed_one_a_line_where_there_is_no_terminal(self, command: Command, shop: dict[str, str]) -> None:
         lines = command("project", "list").out.splitlines()
         assert [line.split("\t")[:3] for line in lines if shop["project"] in line] == [[shop["project"], "Shop", "no"]]
 
@@ -114,7 +114,7 @@ class TestRegenerate:
         assert ran.status == 2
         assert "--yes" in ran.err
 
-    def test_asks_on_a_terminal_and_takes_no_for_an_answer(self, command: Command, shop: dict[str, str]) -> None:
+    def test_S7_asks_on_a_terminal_and_takes_no_for_an_answer(self, command: Command, shop: dict[str, str]) -> None:
         before = command("key", "list", shop["project"]).out
         ours, theirs = pty.openpty()
         process = subprocess.Popen(

@@ -218,6 +218,7 @@ def _bad_tiledesk() -> Iterator[Case]:
             yield _vendor(newer, "id_not_text", _id=value)
         yield _vendor(newer, "id_length", _id=f"{PROJECT}_")
         yield _vendor(newer, "id_white_space", _id=f"{PROJECT}_ u-1")
+        yield _vendor(newer, "id_reserved", _id=f"{PROJECT}_usr_0123456789abcdef0123")
         yield _vendor(newer, "id_unsafe", _id=f"{PROJECT}_u\0001")
         yield _vendor(newer, "ids_differ", external_id="u-2")
         yield _vendor(newer, "ids_differ", external_id=f"{PROJECT}_u-1")
@@ -226,6 +227,10 @@ def _bad_tiledesk() -> Iterator[Case]:
         yield _vendor(vendor, "id_missing", "external_id")
         yield _vendor(vendor, "iat_missing", "iat")
         yield _vendor(vendor, "issued_in_the_future", iat=NOW_S + 121, exp=NOW_S + 700)
+    for name in ("sub", "external_id", "externalId", "entity_id", "_id"):
+        yield _vendor("deskpro", "another_profile", **{name: "u-1"})
+    for text in ("usr_0123456789abcdef0123", "usr_cookie_0123456789abcdef0123"):
+        yield Case(f"id {text[:10]}", claiming(external_id=text), "id_reserved")
     yield _vendor("tiledesk", "exp_missing", "exp")
     yield _vendor("tiledesk", "life_too_long", exp=NOW_S + 601)
     yield _vendor("tiledesk newer", "life_too_long", exp=NOW_S + 601)

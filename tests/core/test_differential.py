@@ -47,6 +47,8 @@ WE_ALONE_REFUSE: dict[str, str] = {
     "token_expired": "a token without exp has no age to it",
     # Who.
     "another_project": "it checks an audience, not the other claims that name a project",
+    "another_profile": "it knows no profiles",
+    "id_reserved": "it has no opinion on what an id looks like",
     "id_missing": "it can require sub, but not one of several claims",
     "ids_differ": "it reads one claim at a time",
     "id_not_text": "it checks the type of sub only",

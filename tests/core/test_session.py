@@ -179,7 +179,7 @@ class TestSigningOut:
 
 
 class TestTime:
-    def test_asks_for_a_fresh_token_at_four_fifths_of_a_life(self) -> None:
+    def test_A12_asks_for_a_fresh_token_at_four_fifths_of_a_life(self) -> None:
         session = opened(ANA, rules=SessionRules(heartbeat_ms=HOUR_MS * 2))
         assert session.wake_at == after(HOUR_MS * 4 // 5)
         (effect,) = session.handle(fx.Woke(), session.wake_at)

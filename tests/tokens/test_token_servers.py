@@ -134,7 +134,7 @@ class TestToken:
         for written in (token, f"JWT {token}"):
             assert server.verified(written, "tiledesk").identifiers == (Identifier("external_id", "42"),)
 
-    def test_d1_d15_has_deskpros_shape(self, server: Server) -> None:
+    def test_d1_d15_d19_has_deskpros_shape(self, server: Server) -> None:
         verified = server.verified(server.post("/deskpro-token", cookie=server.logged_in()).json["jwt"], "deskpro")
         assert verified.identifiers == (Identifier("deskpro_email", "ada@shop.example"),)
         assert verified.description.name == "Ada Lovelace"
@@ -153,7 +153,7 @@ class TestToken:
 
 class TestWithoutLogin:
     @pytest.mark.parametrize("path", ["/chat-token", "/api/get-customer-jwt", "/tiledesk-token", "/deskpro-token"])
-    def test_nothing_is_signed(self, path: str, server: Server) -> None:
+    def test_d19_nothing_is_signed(self, path: str, server: Server) -> None:
         for cookie in ("", "session=", "session=nobodys", "session=../../etc/passwd"):
             answer = server.post(path, {"email": "ada@shop.example", "external_id": "42"}, cookie)
             assert answer.status == 401

@@ -89,12 +89,8 @@ async def find(office: Office, project: ProjectId, user: str) -> Person:
     person = await office.identities.get(project, UserId(user)) if may_be_id(user) else None
     if person is None:
         person = await office.identities.find_by_external_id(project, ExternalId(user))
-    if (
-        person is None
-        and may_be_id(user)
-        and user.startswith("usr_")
-        and await _was_here(office, project, UserId(user))
-    ):
+    is_user_id = may_be_id(user) and user.startswith("usr_")
+    if person is None and is_user_id and await _was_here(office, project, UserId(user)):
         person = Person(UserId(user))  # an anonymous visitor, of whom nothing is recorded
     if person is None:
         raise NotFound(f"nobody in project {project} is called {user}")

@@ -175,8 +175,16 @@ class KeyRing:
         return KeyRing(self.revision + 1, tuple(dead if key.kid == kid else key for key in self.keys))
 
     def following(self, sets: Mapping[KeyId, tuple[FollowedKey, ...]]) -> KeyRing:
-        """Return the ring with the keys of its followed sets, by the record's id. A set that is not given has none."""
-        filled = (replace(key, followed=sets.get(key.kid, ())) if key.algorithm == "JWKS" else key for key in self.keys)
+        """Return the ring with the keys of its followed sets, by the record's id. A set that is not given has none.
+
+        A key that was pasted and is dead stays dead, whoever publishes it.
+        """
+        dead = {key.fingerprint for key in self.keys if key.dead}
+
+        def living(key: SigningKey) -> tuple[FollowedKey, ...]:
+            return tuple(one for one in sets.get(key.kid, ()) if fingerprint(one.material.pem) not in dead)
+
+        filled = (replace(key, followed=living(key)) if key.algorithm == "JWKS" else key for key in self.keys)
         return replace(self, keys=tuple(filled))
 
     def _known(self, kid: KeyId) -> SigningKey:

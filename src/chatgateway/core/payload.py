@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from chatgateway.core.compact import Reason, refused
-from chatgateway.core.person import EVERYONE, SIGNED, Description, Identifier, IdentifierKind, folded_email
+from chatgateway.core.person import EVERYONE, OUR_ID, SIGNED, Description, Identifier, IdentifierKind, folded_email
 from chatgateway.core.profiles import Claim, ClaimsProfile, Naming, ProjectNaming, role_like
 from chatgateway.types import ProjectId
 
@@ -57,6 +57,9 @@ def payload_of(claims: Mapping[str, Any], profile: ClaimsProfile, project: Proje
     """Return what ``claims`` say of a person of ``project``. Raises TokenRejected."""
     for naming in profile.project:
         _check_project(claims, naming, project)
+    for name in profile.foreign:
+        if name in claims:
+            raise refused("another_profile")
     identifiers = _identifiers(claims, profile, project)
     for claim, constant in profile.constants:
         if _at(claims, claim, constant) != constant:
@@ -121,7 +124,7 @@ def _identifiers(claims: Mapping[str, Any], profile: ClaimsProfile, project: Pro
         named[naming.kind] = value
     if not named:
         raise refused("id_missing")
-    return tuple(Identifier(kind, _checked_id(value)) for kind, value in named.items())
+    return tuple(Identifier(kind, _checked_id(value, kind)) for kind, value in named.items())
 
 
 def _named(claims: Mapping[str, Any], naming: Naming, project: ProjectId) -> object:
@@ -136,7 +139,7 @@ def _named(claims: Mapping[str, Any], naming: Naming, project: ProjectId) -> obj
     return value
 
 
-def _checked_id(person: object) -> str:
+def _checked_id(person: object, kind: IdentifierKind) -> str:
     if not isinstance(person, str):
         raise refused("id_not_text")
     if not 1 <= len(person) <= ID_CHARS_MAX:
@@ -145,6 +148,8 @@ def _checked_id(person: object) -> str:
         raise refused("id_unsafe")
     if person != person.strip():
         raise refused("id_white_space")
+    if kind == "external_id" and OUR_ID.fullmatch(person):
+        raise refused("id_reserved")
     return person
 
 

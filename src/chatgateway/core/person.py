@@ -23,6 +23,9 @@ EVERYONE: Final = "1"
 SIGNED: Final = "2"
 """The group of those for whom the project's server vouched."""
 
+OUR_ID: Final = re.compile(r"usr_(?:cookie_)?[0-9a-f]{20}")
+"""What our own user ids look like. No project calls anybody so: which of the two was meant, nobody could tell."""
+
 WORDS_MAX: Final = 32
 WORD_CHARS_MAX: Final = 64
 """What a person is found by is bounded, whatever a token names them."""
@@ -133,6 +136,20 @@ def named(person: Person, identifiers: tuple[Identifier, ...], now: UnixMs) -> P
     locked = tuple(sorted({*person.signed, "external_id"})) if external_id else person.signed
     return replace(
         person, identifiers=(*person.identifiers, *fresh), external_id=external_id, signed=locked, updated_at=now
+    )
+
+
+def contradicts(person: Person, identifiers: tuple[Identifier, ...]) -> bool:
+    """Do ``identifiers`` call ``person`` by another id than the project's server did before?
+
+    Somebody has one id of a kind, and our own as the alias of it; addresses may be several, for people change them.
+    """
+    known = {one.kind: one.text for one in person.names if one.text != person.user}
+    return any(
+        one.kind in ("external_id", "deskpro_id")
+        and one.text != person.user
+        and known.get(one.kind, one.text) != one.text
+        for one in identifiers
     )
 
 

@@ -141,6 +141,7 @@ def _candidates(compact: Compact, ring: KeyRing, now: UnixMs, revoked: Container
         chosen = [one for one in alike if one.record.usable or one.record.revoked_lately(now)]
     trusted = {record.kid for record in ring.keys if record.usable and record.kid not in revoked}
     living = [one for one in chosen if one.record.kid in trusted]
+    living.sort(key=lambda one: one.record.algorithm == "JWKS")  # a long set must not take the turns of pasted keys
     fallen = [one for one in chosen if one.record.kid not in trusted]
     return living[:KEYS_TRIED_MAX] + fallen[:KEYS_TRIED_MAX]
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from chatgateway.core.payload import ENTRIES_MAX, ID_CHARS_MAX, ID_REFUSED, PERSON_BYTES_MAX, TEXT_REFUSED
-from chatgateway.core.person import Description, Identifier, folded_email
+from chatgateway.core.person import OUR_ID, Description, Identifier, folded_email
 from chatgateway.core.project import Project
 from chatgateway.errors import Unacceptable
 
@@ -74,6 +74,8 @@ def external_id(text: str) -> str:
         raise Unacceptable(f"external_id needs 1 to {ID_CHARS_MAX} characters, and this one has {len(text)}.")
     if text != text.strip() or any(unicodedata.category(char) in ID_REFUSED for char in text):
         raise Unacceptable("external_id has invisible characters, or white space at its ends.")
+    if OUR_ID.fullmatch(text):
+        raise Unacceptable("external_id looks like one of our own user ids; use the id of your own system.")
     return text
 
 

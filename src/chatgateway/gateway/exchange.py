@@ -14,6 +14,7 @@ from chatgateway.core.compact import refused
 from chatgateway.core.credential import Credential
 from chatgateway.core.identity import Authenticated
 from chatgateway.core.person import Description, Identifier, Person, folded_email
+from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import App, Project
 from chatgateway.core.rotation import Grounds
 from chatgateway.errors import Forbidden, IdentityChanged, IdentityConflict, PeerError, Stale, TokenRejected
@@ -26,6 +27,10 @@ from chatgateway.types import ConversationId, KeyId, UnixMs, UserId, Version
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Caller
     from chatgateway.gateway.parts import Parts
+
+
+SPENT_MS = max(profile.max_life_ms + 2 * profile.leeway_ms for profile in PROFILES.values())
+"""For how long a token that is good once may be good at all, whichever app reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,9 @@ class Exchange:
         """Take a token that is good once. What counts is ``jti``: the text of a signature can be written otherwise."""
         if not verified.token_id:
             raise refused("jti_missing")
-        if not await self._parts.identities.spend(app.project, verified.kid, verified.token_id, verified.expires_at):
+        # Another app may read its end otherwise: remembered for as long as the most patient of them.
+        until = UnixMs(max(verified.expires_at, self._parts.node.now() + SPENT_MS))
+        if not await self._parts.identities.spend(app.project, verified.kid, verified.token_id, until):
             raise refused("used_before")
 
     def _authenticated(

@@ -31,10 +31,12 @@ from chatgateway.errors import (
     UserRevoked,
 )
 from chatgateway.gateway.api.answers import Refusal
+from chatgateway.gateway.api.faults import NodesSilent
 from chatgateway.gateway.api.operation import Auth, Operation
 from chatgateway.gateway.api.table import OPERATIONS
 from chatgateway.protocol import frames as f
 
+LINES_TYPE = "application/x-ndjson"
 _REF = "#/components/schemas/{name}"
 
 _ERRORS: dict[Auth, tuple[type[PeerError], ...]] = {
@@ -44,7 +46,7 @@ _ERRORS: dict[Auth, tuple[type[PeerError], ...]] = {
         *(RateLimited, TokenRejected, TokenExpired, KeyRevoked, SessionUnknown, SignedOut, UserRevoked),
         *(Forbidden, OriginForbidden, AppUnknown),
     ),
-    "admin": (AdminRejected,),
+    "admin": (RateLimited, AdminRejected),
 }
 """What everybody may meet who calls so."""
 
@@ -61,9 +63,8 @@ def document(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
     operations = tuple(operations)
     shapes: dict[Any, None] = {Refusal: None, f.Message: None}
     for operation in operations:
-        for shape in (operation.takes, operation.gives, operation.query, *operation.placeholders.values()):
-            if shape is not None:
-                shapes[shape] = None
+        said = (operation.takes, operation.lines, operation.gives, operation.rehearsal, operation.query)
+        shapes |= dict.fromkeys(shape for shape in (*said, *operation.placeholders.values()) if shape is not None)
     named, components = msgspec.json.schema_components(list(shapes), ref_template=_REF)
     schemas = dict(zip(shapes, named, strict=True))
     queries = {operation.query.__name__ for operation in operations if operation.query is not None}
@@ -97,7 +98,7 @@ def _ecma(node: Any) -> Any:
             name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _ecma(value)
             for name, value in told.items()
         }
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_ecma(one) for one in cast("list[Any]", node)]
     return node
 
@@ -110,21 +111,36 @@ def encoded() -> str:
 
 def _operation(operation: Operation, schemas: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": _said_of(operation.gives) or operation.summary}
-    if operation.gives is not None:
+    if operation.rehearsal is not None:
+        success["description"] += f"\n\nWith `dry_run`: {_said_of(operation.rehearsal)}"
+        success["content"] = _json({"anyOf": [schemas[operation.gives], schemas[operation.rehearsal]]})
+    elif operation.gives is not None:
         success["content"] = _json(schemas[operation.gives])
+    answers = {str(operation.success): success}
+    if operation.may_create:
+        answers["201"] = {**success, "description": "Made: there was no such thing before."}
+    if operation.ends:
+        silent = {"allOf": [schemas[operation.gives], {"$ref": _REF.format(name=Refusal.__name__)}]}
+        described_so = f"`{NodesSilent.code}`: {NodesSilent.sentence}"
+        answers[str(NodesSilent.status)] = {"description": described_so, "content": _json(silent)}
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
         "security": _SECURITY[operation.auth],
-        "responses": {str(operation.success): success, **_refusals(operation)},
+        "responses": answers | _refusals(operation),
     }
-    if operation.details:
-        described["description"] = operation.details
+    everywhere = "Needs an admin token of all projects." if operation.everywhere else ""
+    if details := " ".join(filter(None, (operation.details, everywhere))):
+        described["description"] = details
     if parameters := [*_path(operation, schemas), *_query(operation, components)]:
         described["parameters"] = parameters
     if operation.takes is not None:
         described["requestBody"] = {"required": True, "content": _json(schemas[operation.takes])}
+    if operation.lines is not None:
+        # OpenAPI 3.1 has no word for a sequence of JSON values: what a line holds is said, what the body is is text.
+        line = {"type": "string", "description": f"On each line: {schemas[operation.lines]['$ref']}"}
+        described["requestBody"] = {"required": True, "content": {LINES_TYPE: {"schema": line}}}
     return described
 
 
@@ -148,8 +164,10 @@ def _query(operation: Operation, components: dict[str, Any]) -> list[dict[str, A
 
 def _refusals(operation: Operation) -> dict[str, Any]:
     met: set[type[PeerError]] = {*operation.errors, *_ERRORS[operation.auth], Malformed}
-    if operation.takes is not None:
+    if operation.takes is not None or operation.lines is not None:
         met |= {NotJson, TooBig}
+    if operation.everywhere:
+        met.add(Forbidden)
     codes: dict[str, dict[str, str]] = {}
     for error in met:
         codes.setdefault(str(error.status), {})[error.code] = error.sentence

@@ -16,6 +16,9 @@ from chatgateway.types import AdminId
 if TYPE_CHECKING:
     from chatgateway.gateway.parts import Parts
 
+ADMIN_BURST_S = 5
+"""An admin token may ask at once for what it may in so many seconds."""
+
 ADMIN_FAILURES = Rate(per_s=0.2, burst=20)
 """Bearers that one address may show in vain. Nobody guesses 256 bits: this bounds what the log takes, no more, so
 whoever shows a good one is served beside them."""
@@ -48,7 +51,8 @@ class Pace:
         settings = parts.settings
         self._addresses = _Buckets(Rate(settings.requests_per_s, settings.requests_burst))
         self._sessions = _Buckets(Rate(settings.commands_per_s, settings.commands_burst))
-        self._admins = _Buckets(Rate(settings.admin_requests_per_s, settings.admin_requests_burst))
+        per_s = settings.admin_requests_per_s
+        self._admins = _Buckets(Rate(per_s, max(1, int(ADMIN_BURST_S * per_s))))
         self._failures = _Buckets(ADMIN_FAILURES)
 
     def require_address(self, address: str) -> None:

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from chatgateway.core.person import Identifier
+from chatgateway.core.person import Identifier, contradicts
 from chatgateway.errors import Conflict, IdentityConflict, Stale, StoreError
 from chatgateway.store import schema
 from chatgateway.store.client import Store
@@ -111,6 +111,11 @@ class Identifiers:
                     user = known.pop()
                     await self._straighten(project, found, user, proposed if stands_for else None)
                     return user, False
+                if known:
+                    (user,) = known
+                    person = (await self._records.read(project, user)).person
+                    if person is not None and contradicts(person, tuple(identifiers)):
+                        raise IdentityConflict  # before anything points at them
                 if not fresh:
                     # Whoever is somebody already must not be given what names nobody.
                     fresh = (await self._records.read(project, proposed)).undecided

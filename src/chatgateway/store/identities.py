@@ -10,7 +10,18 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chatgateway.core.person import Description, Identifier, Person, described, forgotten, locked, named, proved
+from chatgateway.core.person import (
+    Description,
+    Identifier,
+    Person,
+    contradicts,
+    described,
+    forgotten,
+    locked,
+    named,
+    proved,
+)
+from chatgateway.errors import IdentityConflict
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.identifiers import Identifiers
@@ -150,6 +161,8 @@ class Identities:
         created: Person | None = None
 
         def change(person: Person, now: UnixMs) -> Person:
+            if contradicts(person, tuple(identifiers)):
+                raise IdentityConflict
             return described(named(person, tuple(identifiers), now), said, now, signed=True)
 
         async def begin(user: UserId) -> Written:
@@ -162,4 +175,11 @@ class Identities:
         if began:
             assert created is not None
             return created, True
-        return await self._records.change(project, user, change, version), False
+        try:
+            return await self._records.change(project, user, change, version), False
+        except IdentityConflict:
+            # Another token called them otherwise in the same moment, and came first.
+            person = await self.get(project, user)
+            theirs = person.names if person is not None else ()
+            await self._identifiers.release(project, [one for one in identifiers if one not in theirs], user)
+            raise

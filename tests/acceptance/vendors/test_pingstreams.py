@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -68,7 +68,7 @@ async def test_S4_S5_A7_history_is_kept_by_user_and_follows_the_token_to_every_b
 
 
 @asynccontextmanager
-async def token_server(shop: Newcomer) -> AsyncIterator[httpx2.AsyncClient]:
+async def token_server(shop: Newcomer) -> AsyncGenerator[httpx2.AsyncClient]:
     """Run the documentation's token server, as the tutorial's own, on a free port."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
         "CHAT_SECRET": shop.site.secret,

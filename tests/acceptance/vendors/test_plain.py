@@ -1,4 +1,4 @@
-"""Plain's rows that want a running gateway: P3, P5, P6, P10, P18, P20, P21; see docs/migrating/plain.md."""
+"""Plain's rows that want a running gateway: P3, P5, P6, P10, P17, P18, P20, P21; see docs/migrating/plain.md."""
 
 from __future__ import annotations
 
@@ -103,17 +103,22 @@ async def test_P10_A5_an_externalId_seen_before_is_updated_and_another_one_is_so
     assert sorted(namesakes) == sorted([user, other.me.user])
 
 
-async def test_P18_whoever_signs_in_next_on_the_page_sees_their_own_conversations_alone(
+async def test_P17_P18_A10_whoever_logs_out_is_nobody_and_who_signs_in_next_sees_their_own_chats_alone(
     house: House, shop: Newcomer
 ) -> None:
-    here, _ = house.nodes
+    here, there = house.nodes
     async with await shop.visitor(here, shop.token("P18-a")) as page:
         first = await page.start("A's")
-        await page.do("sign_out")
-        await page.authenticate(shop.token("P18-b"))
-        assert await page.conversations() == []
-        with pytest.raises(Refused, match="conversation_unknown"):
-            await page.open(first.conversation)
+        nobody = await page.do("sign_out")
+        assert (nobody.identity, nobody.user == page.me.user) == ("anonymous", False)
+        over = await ask(there, "GET", "/v1/conversations", page.me.session_token)
+        assert (over.status_code, over.json()["error"]["code"]) == (401, "signed_out")
+        for whose in ("nobody", "B"):
+            if whose == "B":
+                await page.authenticate(shop.token("P18-b"))
+            assert await page.conversations() == []
+            with pytest.raises(Refused, match="conversation_unknown"):
+                await page.open(first.conversation)
         second = await page.start("B's")
         await page.do("sign_out")
         await page.authenticate(shop.token("P18-a"))

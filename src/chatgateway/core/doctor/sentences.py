@@ -86,6 +86,14 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
         "the token names another project than the app belongs to",
         "write this project's id, or use the app of the other project",
     ),
+    "another_profile": (
+        "this profile takes an address for a name, and the token names somebody by an id of another profile",
+        "sign a token for this app's own profile, without sub, external_id, externalId, entity_id and _id",
+    ),
+    "id_reserved": (
+        "the person's id looks like one of our own user ids (usr_…)",
+        "send the id under which your own system knows them",
+    ),
     "id_missing": ("no claim names the person", "add the id under which your own system knows them"),
     "ids_differ": ("two claims name two different people", "let both say the same, or send only one of them"),
     "id_not_text": ("the person's id is no text", 'write it in quotes ("42", not 42)'),

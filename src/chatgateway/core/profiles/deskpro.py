@@ -12,6 +12,7 @@ from chatgateway.core.profiles.profile import ClaimsProfile, Naming
 DESKPRO: Final = ClaimsProfile(
     name="deskpro",
     identifiers=(Naming(("deskpro_id",), "deskpro_id"), Naming(("email",), "deskpro_email", "email")),
+    foreign=("sub", "external_id", "externalId", "entity_id", "_id"),
     # The documented payloads know neither: such a token is good until its key is revoked, and we say so.
     expiry_required=False,
     issue_required=False,

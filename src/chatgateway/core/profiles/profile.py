@@ -52,6 +52,9 @@ class ClaimsProfile:
     # Who.
     identifiers: tuple[Naming, ...]
     """What names the person: at least one must be there, and those of one kind must agree."""
+    foreign: tuple[str, ...] = ()
+    """Top-level claims that must be absent: by them other profiles name people. For who takes an address for a name:
+    a project's keys sign for all its apps, and where the token was made the address may be anybody's."""
     required: tuple[Claim, ...] = ()
     """Must be there and say something; of which type follows from what it becomes."""
     constants: tuple[tuple[Claim, str], ...] = ()

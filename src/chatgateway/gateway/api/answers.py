@@ -16,16 +16,15 @@ from chatgateway.errors import (
     KeyRevoked,
     KeyUnknown,
     Malformed,
-    NameInUse,
     NameTaken,
     NotFound,
-    OutsideSilent,
     OutsideUnavailable,
     PeerError,
     RecordUnknown,
     StoreError,
     TooBig,
 )
+from chatgateway.gateway.api.faults import NameInUse, OutsideSilent
 
 T = TypeVar("T")
 NO_STORE = {"Cache-Control": "no-store"}

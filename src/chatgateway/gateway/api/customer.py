@@ -13,7 +13,6 @@ body is JSON, which a browser sends to another origin only when asked first, and
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Annotated, Literal
 
@@ -21,7 +20,7 @@ import msgspec
 
 from chatgateway.core import credential as credentials
 from chatgateway.core.credential import COOKIE_LIFE_MS, COOKIE_USER, Credential
-from chatgateway.core.person import Description, Identifier
+from chatgateway.core.person import OUR_ID, Description, Identifier
 from chatgateway.core.project import App
 from chatgateway.core.upsert import external_id
 from chatgateway.errors import (
@@ -49,7 +48,6 @@ from chatgateway.types import ProjectId, UnixMs, UserId
 
 PATH = "/customer/token"
 ACCESS_LIFE_MS = 8 * 3600 * 1000
-_OURS = re.compile(r"usr_(?:cookie_)?[0-9a-f]{20}")
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -135,6 +133,9 @@ async def _known(parts: Parts, app: App, cookie: str | None, now: UnixMs) -> Cre
 async def _by_server(call: Call[Caller, CustomerWanted, None], project: ProjectId) -> CustomerToken:
     parts, wanted = call.parts, call.body
     admin = await parts.admins.find(bearer_of(call.request, AdminRejected))
+    if not admin.grants(project):
+        # Before anybody is looked up: whether we know them is not for everybody.
+        raise AdminRejected
     if not wanted.entity_id:
         raise Malformed("entity_id is needed: for whom the token is.")
     named = await _named(parts, project, wanted.entity_id)
@@ -144,7 +145,7 @@ async def _by_server(call: Call[Caller, CustomerWanted, None], project: ProjectI
 
 async def _named(parts: Parts, project: ProjectId, entity: str) -> tuple[Identifier, ...]:
     """Return what names somebody: the project's own id for them, or one of ours. Raises UserUnknown, Unacceptable."""
-    if not _OURS.fullmatch(entity):
+    if not OUR_ID.fullmatch(entity):
         return (Identifier("external_id", external_id(entity)),)
     person = await parts.identities.get(project, UserId(entity))
     if person is None or not person.identifiers:

@@ -42,26 +42,16 @@ class Resource(BaseRoute):
         first = next(iter(self.operations.values()))
         self.path = first.path
         self._pattern = re.compile(_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", re.escape(first.path)))
-        self.yielded: set[str] = set()
-        """Methods of another address that fits as well: somebody may be called ``import``."""
         self.methods = [*self.operations, *(["HEAD"] if "GET" in self.operations else []), "OPTIONS"]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Starlette asks: is this the address? Every method is ours to answer, if nobody else has it there."""
+        """Starlette asks: is this the address? Every method is ours to answer."""
         if scope["type"] != "http":
             return Match.NONE, {}
         raw: bytes | None = scope.get("raw_path")
         path = raw.split(b"?")[0].decode("latin-1") if raw else scope["path"]
         match = self._pattern.fullmatch(path)
-        if not match:
-            return Match.NONE, {}
-        if scope["method"] in self.yielded and scope["method"] not in self.methods:
-            return Match.NONE, {}
-        return Match.FULL, {"path_params": match.groupdict()}
-
-    def fits(self, path: str) -> bool:
-        """Is ``path``, escaped as it came, one of this address's?"""
-        return self._pattern.fullmatch(path) is not None
+        return (Match.FULL, {"path_params": match.groupdict()}) if match else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starlette calls."""
@@ -129,10 +119,7 @@ def resources(operations: Iterable[Operation]) -> list[BaseRoute]:
     addresses: dict[str, list[Operation]] = {}
     for operation in operations:
         addresses.setdefault(operation.path, []).append(operation)
-    found = [Resource(group) for group in addresses.values()]
-    for index, resource in enumerate(found):
-        resource.yielded.update(*(other.methods for other in found[index + 1 :] if other.fits(resource.path)))
-    return [*found]
+    return [Resource(group) for group in addresses.values()]
 
 
 def caller_of(request: Request) -> Caller:

@@ -27,8 +27,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *keys.OPERATIONS,
     *agents.OPERATIONS,
     *admins.OPERATIONS,
-    *imports.OPERATIONS,  # before the people, one of whom may be called ``import``
     *people.OPERATIONS,
+    *imports.OPERATIONS,
     *grant.OPERATIONS,
     *sessions.OPERATIONS,
     *history.OPERATIONS,

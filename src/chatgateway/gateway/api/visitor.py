@@ -61,7 +61,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 class Before(msgspec.Struct, frozen=True, kw_only=True):
     """Which page of a conversation. Without ``before``: the last one."""
 
-    before: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15},[0-9]{1,15},[0-9a-f]{8}\Z")] = ""
+    before: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15},[0-9]{1,15},[0-9a-f]{8}\Z")] | None = None
     """A position: at,seq,link."""
     limit: Limit = 50
 

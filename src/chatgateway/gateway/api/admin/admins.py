@@ -22,6 +22,7 @@ from chatgateway.gateway.api.admin.office import (
 )
 from chatgateway.gateway.api.operation import Operation
 from chatgateway.protocol.fields import Id
+from chatgateway.store.control import Barrier
 from chatgateway.types import AdminId, ProjectId
 
 
@@ -104,9 +105,9 @@ async def revoke_admin(call: AdminCall) -> Foretold | Concluded | Response:
     if call.query.dry_run:
         return Foretold.of(await admins.granted(office, found))
     revoked = await admins.revoke(office, found.id)
-    # On a token of all projects no session can rest: there was nobody to ask.
-    answered = told(revoked.barrier) | ({"complete": True} if revoked.barrier is None else {})
-    return concluded(call, AdminRevoked(admin=AdminShown.of(revoked.admin), **answered))
+    # On a token of all projects no session can rest: nobody needs to confirm anything.
+    barrier = revoked.barrier or Barrier((), (), 0)
+    return concluded(call, AdminRevoked(admin=AdminShown.of(revoked.admin), **told(barrier)))
 
 
 _ALL = "/v1/admin/admins"

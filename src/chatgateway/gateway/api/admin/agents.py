@@ -13,7 +13,7 @@ from starlette.responses import Response
 from chatgateway.admin import agents
 from chatgateway.core.admin import AdminRecord
 from chatgateway.core.project import AgentRecord, AgentRole
-from chatgateway.errors import NameInUse, RecordUnknown, Unacceptable
+from chatgateway.errors import RecordUnknown, Unacceptable
 from chatgateway.gateway.api.admin.office import (
     AdminCall,
     Concluded,
@@ -25,6 +25,7 @@ from chatgateway.gateway.api.admin.office import (
     project_of,
     told,
 )
+from chatgateway.gateway.api.faults import NameInUse
 from chatgateway.gateway.api.operation import Operation
 from chatgateway.protocol.fields import Id
 from chatgateway.types import AgentId, ProjectId

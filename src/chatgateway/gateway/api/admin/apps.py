@@ -17,11 +17,9 @@ from chatgateway.types import AppId, Policy
 Origins = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=300)], ...], msgspec.Meta(max_length=100)]
 
 
-class AppWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new app. What is not given is as it is by default."""
+class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be chosen of any app."""
 
-    name: Name
-    origins: Origins = ()
     policy: Policy | msgspec.UnsetType = msgspec.UNSET
     policy_reported: Policy | msgspec.UnsetType | None = msgspec.UNSET
     profile: str | msgspec.UnsetType = msgspec.UNSET
@@ -32,7 +30,14 @@ class AppWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     one_time_tokens: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class AppEdit(AppWanted, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AppWanted(AppSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new app. What is not given is as it is by default."""
+
+    name: Name
+    origins: Origins = ()
+
+
+class AppEdit(AppSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be different. What is not given stays."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
@@ -163,7 +168,7 @@ async def _reported(office: GatewayOffice, place: str, limit: int) -> ReportsSho
     )
 
 
-def _changes(wanted: AppWanted) -> AppChange:
+def _changes(wanted: AppWanted | AppEdit) -> AppChange:
     return AppChange(**{name: getattr(wanted, name) for name in AppChange.__struct_fields__})
 
 

@@ -8,8 +8,9 @@ import msgspec
 
 from chatgateway.admin import audit
 from chatgateway.core.audit import AuditEntry, Head
-from chatgateway.errors import AuditBroken, RecordUnknown
+from chatgateway.errors import RecordUnknown
 from chatgateway.gateway.api.admin.office import AdminCall, office_of, project_of
+from chatgateway.gateway.api.faults import AuditBroken
 from chatgateway.gateway.api.operation import Operation
 from chatgateway.types import ProjectId
 

@@ -13,7 +13,7 @@ import msgspec
 
 from chatgateway.admin import people
 from chatgateway.core.upsert import Upsert
-from chatgateway.errors import NotJson, RecordUnknown, TooBig
+from chatgateway.errors import NotJson, RecordUnknown
 from chatgateway.gateway.api.admin.office import AdminCall, office_of, project_of
 from chatgateway.gateway.api.answers import chunks
 from chatgateway.gateway.api.operation import Operation
@@ -79,8 +79,8 @@ def lines_of(file: IO[bytes]) -> Iterator[bytes]:
 
 OPERATIONS = (
     Operation(
-        "POST", "/v1/admin/projects/{project}/users/import", "Tell of many people: one JSON object a line.",
-        import_users, "admin", lines=Upsert, gives=PeopleImported, errors=(RecordUnknown, NotJson, TooBig),
+        "POST", "/v1/admin/projects/{project}/users", "Tell of many people: one JSON object a line.",
+        import_users, "admin", lines=Upsert, gives=PeopleImported, errors=(RecordUnknown,),
         details=(
             "Who is known is updated, who is not is created; sending it again is harmless. A line that cannot be is "
             "reported with its number, and the rest goes on. What is imported is locked as if it were signed."

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from chatgateway.admin import keys
 from chatgateway.core.keyring import KEY_ID, KeyKind, KeyState, SigningKey
 from chatgateway.core.public_key import PublicMaterial
-from chatgateway.errors import NotFound, OutsideSilent, PeerError, RecordUnknown, StoreError, Unacceptable
+from chatgateway.errors import RecordUnknown, StoreError, Unacceptable
 from chatgateway.gateway.api.admin.office import (
     AdminCall,
     Concluded,
@@ -21,6 +21,7 @@ from chatgateway.gateway.api.admin.office import (
     project_of,
     told,
 )
+from chatgateway.gateway.api.faults import OutsideSilent
 from chatgateway.gateway.api.operation import Operation
 from chatgateway.log import log
 from chatgateway.store.control import Barrier
@@ -181,11 +182,15 @@ async def regenerate_key(call: AdminCall) -> Foretold | Concluded | Response:
         old = keys.secret_to_regenerate(await keys.ring(office, project), kid)
         return Foretold.of(await office.live_sessions(project, kid=old.kid))
     fresh: list[tuple[SigningKey, str]] = []
+
+    def deliver(key: SigningKey, secret: str) -> None:
+        fresh.append((key, secret))
+
     barrier: Barrier | None = None
     try:
-        barrier = (await keys.regenerate(office, project, kid, lambda *made: fresh.append(made))).barrier
-    except (StoreError, PeerError) as error:
-        if not fresh or isinstance(error, NotFound):
+        barrier = (await keys.regenerate(office, project, kid, deliver)).barrier
+    except StoreError as error:
+        if not fresh:
             raise
         # The old one is dead whatever the nodes heard, so the new one must get to whoever asked.
         log.warning("key.unconfirmed", project=project, kid=kid, detail=str(error))
@@ -232,8 +237,8 @@ OPERATIONS = (
         query=Rehearsing, gives=KeyRegenerated, rehearsal=Foretold, ends=True,
         errors=(RecordUnknown, Unacceptable), parameters=_KID,
         details=(
-            "Sessions signed in with the old one end on every node with 4301. The new secret is in the answer whether or "
-            "not every node confirmed; to ask the nodes again, revoke the old key."
+            "Sessions signed in with the old one end on every node with 4301. The new secret is in the answer whether "
+            "or not every node confirmed; to ask the nodes again, revoke the old key."
         ),
     ),
     Operation(

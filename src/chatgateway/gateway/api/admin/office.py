@@ -1,4 +1,4 @@
-"""What the admin API's handlers have in common: an office for each request, and how a verb that ends sessions answers."""
+"""An office for each request of the admin API, and how a verb answers that ends sessions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from chatgateway.admin.office import Office
 from chatgateway.core.admin import AdminRecord
-from chatgateway.errors import NodesSilent
 from chatgateway.gateway.api.answers import answer, faulted
+from chatgateway.gateway.api.faults import NodesSilent
 from chatgateway.gateway.api.operation import Call
 from chatgateway.gateway.parts import Parts
 from chatgateway.store.agents import Agents

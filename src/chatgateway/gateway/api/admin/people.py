@@ -336,8 +336,8 @@ OPERATIONS = (
         takes=Upsert, gives=PersonShown, may_create=True, parameters=_USER,
         errors=(RecordUnknown, Unacceptable, IdentityConflict, IdentityErased),
         details=(
-            "Here {user} is always the id that the project's server uses. What is told is locked, as a signed claim is; "
-            "what is absent or null stays. Repeating is harmless."
+            "Here {user} is always the id that the project's server uses. What is told is locked, as a signed claim "
+            "is; what is absent or null stays. Repeating is harmless."
         ),
     ),
     Operation(
@@ -377,6 +377,6 @@ OPERATIONS = (
         "POST", "/v1/admin/projects/{project}/adoptions/{receipt}/undo",
         "Take a chat that was kept out of the account again.", undo_adoption, "admin",
         gives=AdoptionUndone, errors=(RecordUnknown, AdoptionRefused),
-        details="{receipt} is the adoption's, or the anonymous visitor's id. No message is lost. Repeating is harmless.",
+        details="{receipt} is the adoption's, or the anonymous visitor's id. No message is lost. It may be repeated.",
     ),
 )  # fmt: skip
