@@ -86,7 +86,7 @@ class TestWhoeverIsNobody:
         ticket = await indoors.parts.agents.issue_ticket(indoors.agent)
         credentials = [
             revoked.token, session["session_token"], indoors.token("ada"), indoors._secrets["k1"], ticket,
-            revoked.token[:-1] + "x", "nonsense", "cga_",
+            revoked.token[:-1] + "x", "nonsense", "cga_short",
         ]  # fmt: skip
         pages = [Page(indoors, credential) for credential in credentials]
         nobody = Page(indoors, "", origin=None)

@@ -142,15 +142,10 @@ def named(person: Person, identifiers: tuple[Identifier, ...], now: UnixMs) -> P
 def contradicts(person: Person, identifiers: tuple[Identifier, ...]) -> bool:
     """Do ``identifiers`` call ``person`` by another id than the project's server did before?
 
-    Somebody has one id of a kind, and our own as the alias of it; addresses may be several, for people change them.
+    Somebody has one id of a kind, and our own as an alias of it; addresses may be several, for people change them.
     """
-    known = {one.kind: one.text for one in person.names if one.text != person.user}
-    return any(
-        one.kind in ("external_id", "deskpro_id")
-        and one.text != person.user
-        and known.get(one.kind, one.text) != one.text
-        for one in identifiers
-    )
+    taken = {one.kind for one in person.names if one.text != person.user and one.kind in ("external_id", "deskpro_id")}
+    return any(one.kind in taken and one not in person.names and one.text != person.user for one in identifiers)
 
 
 def forgotten(person: Person, identifier: Identifier, now: UnixMs) -> Person:

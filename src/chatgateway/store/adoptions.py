@@ -83,6 +83,9 @@ class Adoptions:
                 committed = await self._ask(acting, earlier, found)
             except Conflict:
                 continue
+            except AdoptionRefused:
+                await self._unhint(acting.project, acting.user, found)
+                raise
             assert isinstance(committed, Receipt)
             return committed
         raise StoreUnavailable("the anonymous visitor never stood still")
@@ -114,6 +117,10 @@ class Adoptions:
         own = schema.partition_of_user(acting.project, acting.user)
         keys = [schema.person(acting.project, acting.user, "c"), schema.withdrawn(own, acting.project, acting.user)]
         await self._run(_HINT, keys, [await self._store.now(), *conversations])
+
+    async def _unhint(self, project: ProjectId, account: UserId, conversations: Sequence[ConversationId]) -> None:
+        """Take out of an account's list what is not its own: the list has room for so many."""
+        await self._store.hot.ask("ZREM", [schema.person(project, account, "c")], [*conversations])
 
     async def undo(
         self, project: ProjectId, name: str, actor: str, *, acting: Acting | None = None, asker: str = ""
@@ -212,7 +219,8 @@ class Adoptions:
         part = functools.partial
         if receipt.state == "undoing":
             dividing = [part(self._divide, receipt, one, "unadopted") for one in receipt.conversations]
-            return [*dividing, part(self._tell, receipt, asker), part(self._conclude, receipt, "undone")]
+            unlisting = part(self._unhint, receipt.project, receipt.account, receipt.conversations)
+            return [*dividing, unlisting, part(self._tell, receipt, asker), part(self._conclude, receipt, "undone")]
         dividing = [part(self._divide, receipt, one, "adopted") for one in receipt.conversations]
         ending: list[Step] = [part(self._end_earlier, receipt)]
         return [*ending, *dividing, part(self._tell, receipt, asker), part(self._conclude, receipt, "finished")]

@@ -14,6 +14,7 @@ body is JSON, which a browser sends to another origin only when asked first, and
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -104,6 +105,9 @@ async def _by_cookie(call: Call[Caller, CustomerWanted, None], app: App) -> Cust
     user = known.user if known is not None else UserId(COOKIE_USER + secrets.token_hex(10))
     kept = credentials.anonymous(new_session(), user, app.project, app.id, now, COOKIE_LIFE_MS)
     access = credentials.anonymous(new_session(), user, app.project, app.id, now, ACCESS_LIFE_MS)
+    if known is not None:
+        # However often they come: who is old here is not a fresh stranger, whose chat an account may keep.
+        kept, access = (replace(one, first_issued_at=known.born_at) for one in (kept, access))
     ring = parts.credential_ring
     secure = call.request.url.scheme == "https"
     call.headers["Set-Cookie"] = (

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatgateway.errors import ChatGatewayError, Malformed, MethodUnknown, NotJson
 from chatgateway.gateway import cors
-from chatgateway.gateway.api.admin.bearer import admin_of, require_scope
+from chatgateway.gateway.api.admin.bearer import admin_of, require_scope, still_good
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
 from chatgateway.gateway.api.operation import Call, Operation
 from chatgateway.gateway.connection import Caller
@@ -111,6 +111,8 @@ class Resource(BaseRoute):
         if operation.takes is not None:
             _require_json(operation, request)
             body = await read(request, operation.takes)
+        if operation.auth == "admin":
+            who = await still_good(parts, operation, who, path)
         return await operation.handle(Call(parts, request, who, path, query, body, caller, headers))
 
 

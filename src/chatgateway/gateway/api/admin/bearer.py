@@ -40,6 +40,20 @@ async def admin_of(parts: Parts, caller: Caller, request: Request) -> AdminRecor
     return admin
 
 
+async def still_good(
+    parts: Parts, operation: Operation, admin: AdminRecord, path: Mapping[str, str]
+) -> AdminRecord:
+    """Return ``admin`` as it is now: a body may come long after its head, and the token be revoked in between.
+
+    Raises AdminRejected, Forbidden, StoreError.
+    """
+    now = await parts.admins.get(admin.id)
+    if now.revoked:
+        raise AdminRejected
+    require_scope(operation, now, path)
+    return now
+
+
 def require_scope(operation: Operation, admin: AdminRecord, path: Mapping[str, str]) -> None:
     """Let ``admin`` do only what its token is good for. Raises AdminRejected, Forbidden."""
     if "project" in path and not admin.serves(ProjectId(path["project"])):

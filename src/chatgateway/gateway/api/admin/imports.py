@@ -14,6 +14,7 @@ import msgspec
 from chatgateway.admin import people
 from chatgateway.core.upsert import Upsert
 from chatgateway.errors import NotJson, RecordUnknown
+from chatgateway.gateway.api.admin.bearer import still_good
 from chatgateway.gateway.api.admin.office import AdminCall, office_of, project_of
 from chatgateway.gateway.api.answers import chunks
 from chatgateway.gateway.api.operation import Operation
@@ -57,6 +58,7 @@ async def import_users(call: AdminCall) -> PeopleImported:
         async for chunk in chunks(call.request, call.parts.settings.import_max_bytes):
             file.write(chunk)
         file.seek(0)
+        await still_good(call.parts, OPERATIONS[0], call.who, call.path)
         imported = await people.import_people(office, project, lines_of(file), on_failure=on_failure)
     return PeopleImported(
         lines=imported.lines,
