@@ -74,7 +74,7 @@ class KeyRevoked(PeerError):
     code = "key_revoked"
     close = CloseCode.KEY_REVOKED
     status = 401
-    sentence = "The key that signed this token was revoked; sign with the new secret."
+    sentence = "The key that vouched for this was revoked; fetch a fresh token, signed with a key that is in force."
 
 
 class KeysUnavailable(PeerError):
@@ -137,7 +137,7 @@ class EmailRequired(Forbidden):
     """The app's policy is ``email``, and this visitor has proved none."""
 
     code = "email_required"
-    sentence = "This app asks visitors to prove an address before chatting; send prove_email."
+    sentence = "This app asks visitors to prove an address before chatting: send prove_email on a socket, or sign in."
 
 
 class EmailMalformed(PeerError):
@@ -281,7 +281,10 @@ class OutcomeUnknown(PeerError):
 
 class RefAhead(PeerError):
     code = "ref_ahead"
-    sentence = "The ref's time is more than two minutes ahead of the store; mint refs from welcome.now."
+    sentence = (
+        "The ref's time is more than two minutes ahead of the store; mint refs from its clock: now of welcome, or of "
+        "GET /v1/me."
+    )
 
 
 class RateLimited(PeerError):

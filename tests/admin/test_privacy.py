@@ -82,8 +82,38 @@ class TestErase:
         assert await ada.ended() == 4410
         assert (await beside.records.read(project, user)).erased
         assert "erased" in await beside.sessions.marks(project, user)
-        forgotten = await privacy.erase(beside, project, user)
-        assert forgotten.erased.conversations == 1
+        forgotten = await privacy.erase(beside, project, "ada")
+        assert (forgotten.user, forgotten.erased.conversations) == (user, 1)
+        with pytest.raises(NotFound):
+            await privacy.erase(beside, project, "ada")
+
+    async def test_leaves_the_screens_of_agents(self, beside: Office, indoors: Indoors) -> None:
+        """Of who follows the chat, and of who only has it in the list."""
+        ada = await indoors.visitor(indoors.token("ada"))
+        conversation = await ada.start("a canary")
+        agents = [await indoors.colleague(), await indoors.colleague()]
+        await agents[0].open(conversation)
+        await agents[1].do("inbox", project=indoors.project.id)
+        await privacy.erase(beside, indoors.project.id, "ada")
+        for agent in agents:
+            told = await agent.hears("error", lambda error: error["ref"] == conversation)
+            assert told["code"] == "conversation_unknown"
+
+    async def test_takes_their_words_from_the_screens_of_agents_where_the_chat_stays(
+        self, beside: Office, indoors: Indoors
+    ) -> None:
+        stranger = await indoors.visitor()
+        conversation = await stranger.start("hello")
+        stranger.leave()
+        ada = await indoors.visitor(indoors.token("ada"), earlier=stranger.me["session_token"])
+        await ada.open(conversation)
+        await ada.do("send", conversation=conversation, text="a canary")
+        agent = await indoors.colleague()
+        await agent.open(conversation)
+        await agent.hears("reset")
+        await privacy.erase(beside, indoors.project.id, "ada")
+        shown = await agent.hears("reset")
+        assert [message.get("text", "") for message in shown["messages"]] == ["hello", "", ""]
 
     async def test_of_whom_nobody_knows_sets_no_tombstone(self, beside: Office, indoors: Indoors) -> None:
         for nobody in ("nobody", "usr_00000000000000000000"):

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from tests.admin.conftest import recorded
 
-from chatgateway.admin import apps, keys, projects, tokens
+from chatgateway.admin import apps, keys, people, projects, tokens
 from chatgateway.admin.apps import AppChange
 from chatgateway.admin.office import Office
 from chatgateway.admin.projects import change as change_project
@@ -17,6 +17,7 @@ from chatgateway.core.keyring import followed_set
 from chatgateway.core.person import Description, Identifier
 from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import App, Project
+from chatgateway.core.upsert import Upsert
 from chatgateway.errors import AppUnknown, OutsideUnavailable, Unacceptable
 from chatgateway.outside.jwks import KeySets
 from chatgateway.types import AppId, KeyId, UnixMs, UserId
@@ -29,6 +30,12 @@ async def an_app(office: Office, project: Project, profile: str = "canonical", *
 async def signed(office: Office, secret: str, **claims: Any) -> str:
     now = await office.store.now() // 1000
     return jwt.encode({"external_id": "u-1", "iat": now, "exp": now + 300} | claims, secret, algorithm="HS256")
+
+
+async def signed_as(office: Office, secret: str, **claims: Any) -> str:
+    """Sign what names somebody in another way than by an external id."""
+    now = await office.store.now() // 1000
+    return jwt.encode({"iat": now, "exp": now + 300} | claims, secret, algorithm="HS256")
 
 
 class TestExplain:
@@ -71,12 +78,12 @@ class TestExplain:
         first, second = Identifier("deskpro_id", "7"), Identifier("deskpro_email", "a@b.example")
         await office.identities.find_or_create(shop.id, [first], Description(), UserId("usr_1"))
         await office.identities.find_or_create(shop.id, [second], Description(), UserId("usr_2"))
-        token = await signed(office, made.secret, deskpro_id="7", email="A@b.example")
+        token = await signed_as(office, made.secret, deskpro_id="7", email="A@b.example")
         diagnosis = await tokens.explain(office, app.id, token)
         assert (diagnosis.verdict, diagnosis.reason) == ("bad", "identity_conflict")
         assert "usr_1 and usr_2" in diagnosis.sentence
         assert diagnosis.verified is None
-        alone = await tokens.explain(office, app.id, await signed(office, made.secret, deskpro_id="7"))
+        alone = await tokens.explain(office, app.id, await signed_as(office, made.secret, deskpro_id="7"))
         assert alone.verdict == "ok"
 
     async def test_looks_for_a_conflict_by_address_where_addresses_name_people(
@@ -111,6 +118,29 @@ class TestExplain:
             app = await an_app(office, shop, "deskpro", require_expiry=demanded)
             assert (await tokens.explain(office, app.id, timeless)).verdict == verdict
 
+    async def test_says_that_somebody_was_blocked(self, office: Office, shop: Project) -> None:
+        made = await keys.add_secret(office, shop.id)
+        app = await an_app(office, shop)
+        person = (await people.upsert(office, shop, Upsert(external_id="u-1"))).person
+        await people.block(office, shop.id, person.user)
+        token = await signed(office, made.secret)
+        diagnosis = await tokens.explain(office, app.id, token)
+        assert (diagnosis.verdict, diagnosis.reason) == ("bad", "forbidden")
+        assert f"chatgateway user unblock {shop.id} {person.user}" in diagnosis.sentence
+        await people.unblock(office, shop.id, person.user)
+        assert (await tokens.explain(office, app.id, token)).verdict == "ok"
+
+    async def test_doubts_a_user_id_that_is_nobodys(self, office: Office, shop: Project) -> None:
+        made = await keys.add_secret(office, shop.id)
+        app = await an_app(office, shop, "deskpro")
+        person = (await people.upsert(office, shop, Upsert(external_id="u-1"))).person
+        token = await signed_as(office, made.secret, deskpro_id=person.user)
+        assert (await tokens.explain(office, app.id, token)).verdict == "ok"
+        token = await signed_as(office, made.secret, deskpro_id="usr_" + 20 * "0")
+        diagnosis = await tokens.explain(office, app.id, token)
+        assert (diagnosis.verdict, diagnosis.mistake) == ("warn", "id_of_nobody")
+        assert "knows nobody of that id" in diagnosis.sentence
+
     async def test_says_when_a_key_set_cannot_be_had(
         self, office: Office, shop: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -133,13 +163,23 @@ class TestMint:
     @pytest.mark.parametrize("profile", PROFILES)
     async def test_makes_a_sample_in_each_vendors_shape(self, profile: str, office: Office, shop: Project) -> None:
         app = await an_app(office, shop, profile)
-        made = await tokens.mint(office, app.id, "u-1", name="Ada Lovelace")
+        person = "ada@shop.example" if profile == "deskpro" else "u-1"
+        made = await tokens.mint(office, app.id, person, name="Ada Lovelace")
         assert made.token not in repr(made)
         diagnosis: Diagnosis = await tokens.explain(office, app.id, made.token)
         assert (diagnosis.verdict, diagnosis.facts.looks_like) == ("ok", profile)
-        elsewhere = await tokens.mint(office, (await an_app(office, shop)).id, "u-1", profile=profile)
+        elsewhere = await tokens.mint(office, (await an_app(office, shop)).id, person, profile=profile)
         assert elsewhere.profile == profile
         assert (await tokens.explain(office, app.id, elsewhere.token)).verdict == "ok"
+
+    async def test_for_deskpro_names_somebody_by_the_user_id(self, office: Office, shop: Project) -> None:
+        app = await an_app(office, shop, "deskpro")
+        known = (await people.upsert(office, shop, Upsert(external_id="u-1", name="Ada"))).person
+        for name in ("u-1", known.user):
+            made = await tokens.mint(office, app.id, name)
+            assert (await tokens.explain(office, app.id, made.token)).facts.identifiers == (f"deskpro_id {known.user}",)
+        with pytest.raises(Unacceptable, match="user import"):
+            await tokens.mint(office, app.id, "u-2")
 
     async def test_is_recorded_and_what_is_refused_is_not(self, office: Office, shop: Project) -> None:
         app = await an_app(office, shop, "tiledesk")

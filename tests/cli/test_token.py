@@ -43,6 +43,13 @@ class TestExplain:
         assert first == f"OK  The token is good: external_id u-1, signed with {shop['kid']} (HS256, active)."
         assert "life" in ran.out
 
+    def test_says_that_a_line_end_was_left_out(self, explain: Any, shop: dict[str, str]) -> None:
+        """Files end in one, and the gateway takes no token with it."""
+        note = "The input ended with a line break"
+        for end, said in (("", False), ("\n", True), ("\r\n", True)):
+            ran = explain(signed(shop) + end)
+            assert (ran.status, note.lower() in ran.out.lower()) == (0, said)
+
     def test_takes_it_from_a_file(self, command: Command, shop: dict[str, str], tmp_path: Path) -> None:
         file = tmp_path / "token"
         file.write_text(signed(shop) + "\r\n")

@@ -71,6 +71,24 @@ def people() -> Iterator[Mistaken]:
         "--profile canonical",
         profile=as_profile("plain"),
     )
+    yield one(
+        "canonical for deskpro",
+        token(),
+        "another_profile",
+        "another_profile",
+        "looks like a canonical token|reads deskpro",
+        "--profile canonical",
+        profile=as_profile("deskpro"),
+    )
+    yield one(
+        "sub for deskpro",
+        saying("deskpro", sub="u-1"),
+        "another_profile",
+        "another_profile",
+        "has sub|reads deskpro",
+        "leave sub out",
+        profile=as_profile("deskpro"),
+    )
     mail = "ada@example.com"
     yield one(
         "email a text",
@@ -240,6 +258,30 @@ def warned() -> Iterator[Mistaken]:
         "shortname is not read",
         "call it shortName",
         profile=as_profile("plain"),
+    )
+    yield one(
+        "fullName for name",
+        token({**without("name"), "fullName": "Ada"}),
+        "misspelled",
+        "",
+        "fullName is not read by canonical",
+        "call it name",
+    )
+    yield one(
+        "first_name for name",
+        token({**without("name"), "first_name": "Ada", "last_name": "Lovelace"}),
+        "misspelled",
+        "",
+        "first_name is not read by canonical",
+        "call it name",
+    )
+    yield one(
+        "organization_id for organization",
+        claiming(organization_id="engines"),
+        "misspelled",
+        "",
+        "organization_id is not read",
+        "call it organization",
     )
     yield one(
         "kid in the payload",

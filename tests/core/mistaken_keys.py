@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from tests.core.jose import PROJECT, RING, RSA_KEY, SIGNERS, STRANGER, Signer, b64, b64_bytes, token
+from tests.core.jose import NOW, PROJECT, RING, RSA_KEY, SIGNERS, STRANGER, Signer, b64, b64_bytes, token
 from tests.core.mistaken import DEAD_ONLY, PUBLIC_ONLY, SECRET, SECRETS_ONLY, Mistaken, one
 
 from chatgateway.core.keyring import KeyRing, Material
+from chatgateway.types import UnixMs
 
 
 def headers() -> Iterator[Mistaken]:
@@ -203,6 +204,23 @@ def keys() -> Iterator[Mistaken]:
         "key_revoked",
         "k_lately|23 hours 59 minutes ago",
         "present secret",
+    )
+    revoked = KeyRing(
+        1,
+        tuple(
+            replace(key, state="revoked", revoked_at=UnixMs(NOW - 60_000)) if key.kid == "k_ec" else key
+            for key in RING.keys
+            if key.kid in ("k_ec", "k_main", "k_rsa")
+        ),
+    )
+    yield one(
+        "by the only key of its kind, which was revoked",
+        token(kid="k_ec"),
+        "dead_key",
+        "key_revoked",
+        "k_ec|revoked 1 minute ago",
+        "in force",
+        ring=revoked,
     )
     yield one(
         "by a key revoked long ago, no kid",

@@ -36,7 +36,11 @@ class Served:
 
     def __enter__(self) -> Served:
         self._thread.start()
-        self.do(self._open())
+        try:
+            self.do(self._open())
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,14 +16,15 @@ from tests.gateway.operating import Operator
 from tests.gateway.page import code
 
 from chatgateway.admin.people import LINE_MAX_BYTES
+from chatgateway.core.person import Identifier
 from chatgateway.gateway.api.admin.imports import FAILURES_MAX
 from chatgateway.store.client import Store
 from chatgateway.types import ExternalId
 
 LINES = {"Content-Type": "application/x-ndjson"}
 IDS = [
-    "a/b", "a//b", "/", "a%2Fb", "%", "%41", "ünïcødé", "日本", "a b", "..", ".", "../..", "*", "a}:{b", "usr_x:c", "a?b=c#d",
-    "import", "usr_0123", "+", "o'neill", '"', "\\", "\u2603",
+    "a/b", "a//b", "/", "a%2Fb", "%", "%41", "ünïcødé", "日本", "a b", "..", ".", "../..", "*", "a}:{b", "usr_x:c",
+    "a?b=c#d", "import", "usr_0123", "+", "o'neill", '"', "\\", "\u2603",
 ]  # fmt: skip
 """What a project's server may call somebody."""
 
@@ -103,13 +104,8 @@ class TestUpsert:
         bob = await own.got("PUT", "/users/bob", {"name": "Bob"}, status=201)
         assert code(await own.there("PUT", "/users/bob", proved)) == (409, "identity_conflict")
         assert (await own.got("GET", "/users/bob"))["person"] == bob
-        token = indoors.token("bob", email={"email": "ada@shop.example", "isVerified": True})
-        indoors.parts.reports.conflict(
-            indoors.project.id,
-            indoors.app.id,
-            [*map(tuple, ada["identifiers"][:1]), *map(tuple, bob["identifiers"][:1])],
-        )
-        assert token
+        theirs = [Identifier("external_id", "ada"), Identifier("external_id", "bob")]
+        indoors.parts.reports.conflict(indoors.project.id, indoors.app.id, theirs)
         await indoors.store.now()
         (conflict,) = (await own.got("GET", "/conflicts"))["conflicts"]
         assert [one["user"] for one in conflict["identifiers"]] == [ada["user"], bob["user"]]
@@ -174,6 +170,9 @@ class TestAdoptions:
         assert code(await own.there("POST", "/adoptions/adp_nobody/undo")) == (409, "adoption_refused")
 
 
+BAD = [b"{", b'{"external_id": ""}', b'{"external_id": "a", "role": "admin"}', b"\xff"]
+
+
 def people(count: int) -> list[bytes]:
     """Return so many lines; every hundredth of them cannot be."""
     lines = [msgspec.json.encode({"external_id": f"u-{number}", "name": f"U {number}"}) for number in range(count)]
@@ -226,8 +225,8 @@ class TestImport:
             assert code(await imported(own, lines)) == (413, "too_big")
             assert (await own.got("GET", "/users"))["users"] == []
 
-    async def test_is_never_held_in_memory(self, own: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-        size, chunk = 24 * 1_048_576, b"\n" * 65_536
+    async def test_is_never_held_in_memory(self, own: Operator) -> None:
+        size, chunk = 24 * 1_048_576, b" " * 65_535 + b"\n"
 
         async def body() -> AsyncIterator[bytes]:
             for _ in range(size // len(chunk)):

@@ -119,15 +119,16 @@ class TestKeeping:
         result = next(one.result for one in entries if one.verb == "adopt" and one.step == "result")
         assert all(part in result for part in (kept["receipt"], tab.me["session"], conversation))
 
-    async def test_takes_along_what_the_strangers_other_tab_began_meanwhile(self, indoors: Indoors) -> None:
+    async def test_takes_nothing_along_that_was_begun_after_signing_in(self, indoors: Indoors) -> None:
+        """Whoever planted the credential holds it too: these would be words that nobody saw before keeping them."""
         tab, first = await signed_in(indoors)
         other = await indoors.visitor(tab.me["earlier_token"])
-        second = await other.start("in the other tab")
+        second = await other.start("planted")
         await other.open(second)
         kept = await tab.do("adopt")
-        assert set(kept["conversations"]) == {first, second}
+        assert kept["conversations"] == [first]
         assert await other.ended() == 4101
-        assert set(await listed(tab)) == {first, second}
+        assert await listed(tab) == [first]
 
     async def test_asked_again_or_by_the_other_tab_gives_the_same_receipt(self, indoors: Indoors) -> None:
         tab, conversation = await signed_in(indoors)

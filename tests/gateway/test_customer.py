@@ -11,6 +11,7 @@ from tests.gateway.indoors import SHOP, Indoors, Tab
 from tests.gateway.page import Page, code
 
 from chatgateway.core import credential as credentials
+from chatgateway.store.privacy import Privacy
 from chatgateway.types import AppId, UserId
 
 PATH = "/customer/token"
@@ -149,6 +150,13 @@ class TestCookieGrant:
         key = schema.withdrawn(schema.partition_of_user(indoors.project.id, user), indoors.project.id, user)
         left_ms = int(await indoors.store.hot.ask(("PTTL", key)))
         assert left_ms > (TWO_YEARS_S - 60) * 1000
+
+    async def test_who_was_erased_begins_anew(self, indoors: Indoors, browser: Browser) -> None:
+        first = (await browser.ask()).json()["entity_id"]
+        await Privacy(indoors.store).erase_person(indoors.project.id, first)
+        second = (await browser.ask()).json()["entity_id"]
+        assert second != first
+        assert (await browser.ask()).json()["entity_id"] == second
 
     async def test_who_was_blocked_is_refused_and_gets_no_new_cookie(self, indoors: Indoors, browser: Browser) -> None:
         user, parts = UserId((await browser.token())["entity_id"]), indoors.parts

@@ -43,6 +43,7 @@ from chatgateway.types import (
 
 PROJECT, USER, FAR = ProjectId("prj_1"), UserId("usr_1"), UnixMs(2**50)
 CONVERSATION = new_conversation_id(schema.partition_of_user(PROJECT, USER), PROJECT, USER, "first")
+LOG = schema.conversation(CONVERSATION, "s")
 VISITOR = Acting(USER, "visitor", SessionId("ses_1"), UnixMs(1), PROJECT, None, Version(0))
 SIGNED = VISITOR._replace(user=UserId("usr_signed"), session=SessionId("ses_signed"))
 PHONE = SIGNED._replace(session=SessionId("ses_phone"))
@@ -312,6 +313,54 @@ class TestListener:
         world.node.may_act = False
         with pytest.raises(StoreUnavailable):
             await world.follow(world.visitor())
+
+
+class TestRewriting:
+    """Somebody was erased: what they said is gone from the log, at the same positions, or the log itself is."""
+
+    REWRITTEN = b'{"type":"rewritten"}'
+
+    async def test_shows_everyone_what_the_log_says_now(self, world: World) -> None:
+        one, agent = await world.follow(world.visitor()), await world.follow(world.agent())
+        await world.say("a canary")
+        rows = await world.store.redis.xrange(LOG)
+        await world.store.redis.delete(LOG)
+        for name, fields in rows:
+            rewritten = {**fields, b"e": fields[b"e"].replace(b"a canary", b"-")}
+            await world.store.redis.xadd(LOG, rewritten, id=name)
+        world.air.carry(self.REWRITTEN)
+        await world.settle()
+        await world.say("after")
+        assert one.shown == [["opened", "hello"], "a canary", ["opened", "hello", "-"], "after"]
+        assert agent.shown[-2:] == [["opened", "hello", "-"], "after"]
+
+    async def test_is_tried_again_when_the_store_does_not_answer(self, world: World) -> None:
+        one = await world.follow(world.visitor())
+        read, asked = world.conversations.open, 0
+
+        def fails(*arguments: Any, **options: Any) -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                arguments[2](StoreUnavailable("a moment"))
+            else:
+                read(*arguments, **options)
+
+        world.conversations.open = fails  # type: ignore[method-assign]
+        world.air.carry(self.REWRITTEN)
+        world.wheel.fire(1_000)
+        await world.settle()
+        assert one.shown[1:] == [["opened", "hello"]]
+
+    async def test_of_all_of_it_tells_everyone_that_it_is_gone(self, world: World) -> None:
+        listeners = [await world.follow(world.visitor()), await world.follow(world.agent())]
+        await world.store.redis.delete(schema.conversation(CONVERSATION, "m"), LOG)
+        world.air.carry(self.REWRITTEN)
+        await world.settle()
+        for listener in listeners:
+            (told,) = [one for one in listener.heard if isinstance(one, fx.Unfollowed)]
+            assert isinstance(told.error, ConversationUnknown)
+            assert listener.followed == {}
 
 
 class TestPublication:

@@ -12,6 +12,7 @@ from tests.gateway.indoors import SHOP, Indoors, founded
 
 from chatgateway.core import credential
 from chatgateway.store.client import Store
+from chatgateway.store.privacy import Privacy
 from chatgateway.types import SessionId, UnixMs
 
 DAY_MS = 24 * 3_600_000
@@ -59,6 +60,23 @@ class TestStranger:
             tab = await indoors.visitor(indoors.token("ada"))
             fresh = await tab.do("sign_out")
             assert abs(fresh["expires_at"] - await store.now() - 2 * DAY_MS) < 60_000
+
+    @pytest.mark.parametrize("days", [0, 89, 91])
+    async def test_who_was_erased_is_refused_however_new_their_credential_would_be(
+        self, indoors: Indoors, monkeypatch: pytest.MonkeyPatch, days: int
+    ) -> None:
+        """Past half of its life a credential is made anew: younger than the erasure, and of the same person."""
+        project = indoors.project.id
+        first = await indoors.visitor()
+        await first.start("a canary")
+        first.leave()
+        await Privacy(indoors.store).erase_person(project, first.me["user"])
+        await indoors.parts.projects.update_app(
+            indoors.app.id, lambda app: dataclasses.replace(app, policy_reported="signed")
+        )
+        later(indoors, monkeypatch, days)
+        assert await indoors.refused(first.me["session_token"]) == 4410
+        assert await indoors.parts.reports.latest(project) == []
 
     async def test_is_refused_where_everybody_must_sign_in(self, indoors: Indoors) -> None:
         token = (await indoors.visitor()).me["session_token"]

@@ -71,3 +71,12 @@ test("a chat that was given back elsewhere leaves the screen, and is followed no
   play.event({ type: "received", frames: [{ type: "error", ref: "cnv_1", code: "conversation_unknown", sentence: "gone" }] })
   assert.deepEqual([play.state.current, play.state.conversations.cnv_1, play.state.heads.cnv_1], [null, undefined, undefined])
 })
+
+test("a chat that was erased leaves the list, though nobody has it open", () => {
+  const play = signedIn()
+  const row = { type: "conversation", conversation: "cnv_1", project: "prj_1", state: "open", top: [1, 1, "aaaaaaaa"], unread: 0, reads: {}, last_at: 1 }
+  play.event({ type: "received", frames: [{ type: "inbox", project: "prj_1", rows: [row], more: false }] })
+  assert.ok(play.state.heads.cnv_1)
+  play.event({ type: "received", frames: [{ type: "error", ref: "cnv_1", code: "conversation_unknown", sentence: "gone" }] })
+  assert.equal(play.state.heads.cnv_1, undefined)
+})

@@ -22,6 +22,8 @@ CARRY_OVER_WARNING: Final = (
     "leaves their words in the account of the next person who signs in. With ask, that person decides."
 )
 
+NO_PAGE_WARNING: Final = "no page may embed it yet; let one with: chatgateway app set {app} --origin https://shop.example"
+
 
 class AppChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an app is to be like. What is not given stays as it is, or as it is by default."""
@@ -99,7 +101,8 @@ def changed(app: App, wanted: AppChange) -> App:
 
 def warnings(app: App) -> tuple[str, ...]:
     """Return what its operator should know about an app that is set up like this."""
-    return (CARRY_OVER_WARNING,) if app.adoption == "carry_over" else ()
+    unseen = NO_PAGE_WARNING.format(app=app.id) if not app.origins and not app.absent_origin_ok else ""
+    return tuple(filter(None, (CARRY_OVER_WARNING if app.adoption == "carry_over" else "", unseen)))
 
 
 def _normalised(origins: Iterable[str]) -> tuple[str, ...]:

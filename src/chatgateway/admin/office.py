@@ -43,10 +43,14 @@ class Office:
     node runs beside the verb; in a gateway the node itself remembers.
     """
 
-    def __init__(self, store: Store, sealer: Sealer, actor: str, remember: Remember = lambda _: None) -> None:
+    def __init__(
+        self, store: Store, sealer: Sealer, actor: str, remember: Remember = lambda _: None, admin: str = ""
+    ) -> None:
         self.store = store
         self.sealer = sealer
         self.actor = actor
+        self.admin = admin
+        """The admin token that acts; "" for whoever types commands. Revoked, it begins nothing any more."""
         self._remember = remember
 
     @cached_property
@@ -107,7 +111,7 @@ class Office:
 
     def recorded(self, verb: str, target: str, project: str = "") -> AbstractAsyncContextManager[Recording]:
         """Record one verb of the actor in the audit chain of ``project`` ("": the gateway's own)."""
-        return self.audit.recorded(self.actor, verb, target, project=project)
+        return self.audit.recorded(self.actor, verb, target, project=project, admin=self.admin)
 
     async def live_sessions(
         self, project: ProjectId, *, kid: KeyId | None = None, user: UserId | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from chatgateway.admin.office import Office
@@ -82,6 +82,11 @@ class ConflictFound(NamedTuple):
     users: tuple[UserId | None, ...]
     """One for each identifier, in their order; None: nobody any more."""
 
+    @property
+    def settled(self) -> bool:
+        """Do the identifiers not name two people any more?"""
+        return len({user for user in self.users if user is not None}) < 2
+
 
 async def find(office: Office, project: ProjectId, user: str) -> Person:
     """Return the person meant by a user id or by the external id. Raises NotFound."""
@@ -93,7 +98,7 @@ async def find(office: Office, project: ProjectId, user: str) -> Person:
     if person is None and is_user_id and await _was_here(office, project, UserId(user)):
         person = Person(UserId(user))  # an anonymous visitor, of whom nothing is recorded
     if person is None:
-        raise NotFound(f"nobody in project {project} is called {user}")
+        raise NotFound(f"person called {user} in project {project}")
     return person
 
 
@@ -130,12 +135,16 @@ async def import_people(
     lines: Iterable[bytes],
     *,
     on_failure: Callable[[int, str], None],
+    on_person: Callable[[int, Person], None] = lambda *_: None,
     on_progress: Callable[[Imported], None] = lambda _: None,
+    may_go_on: Callable[[], Awaitable[None]] | None = None,
 ) -> Imported:
     """Upsert a person for each line of JSON. Repeating is harmless; later lines win over earlier ones.
 
-    A line that cannot be is told to ``on_failure``, by its number from 1 and in a sentence, and the rest goes on.
-    Recorded once, with how it ended. Raises StoreUnavailable; what was imported by then stays.
+    A line that cannot be is told to ``on_failure``, by its number from 1 and in a sentence, and the rest goes on; who
+    is known by a line is told to ``on_person``.
+    Recorded once, with how it ended. ``may_go_on`` is asked before each batch, and may raise. Raises StoreUnavailable;
+    what was imported by then stays.
     """
     imported = Imported()
 
@@ -147,6 +156,8 @@ async def import_people(
     async with office.recorded("user import", project.id, project.id) as recording:
         await recording.begin()
         for batch in _batches(lines, project, failed):
+            if may_go_on is not None:
+                await may_go_on()
             outcomes = await asyncio.gather(
                 *(_imported(office, project, identifiers, wanted) for _, identifiers, wanted in batch),
                 return_exceptions=True,
@@ -157,7 +168,8 @@ async def import_people(
                         failed(number, outcome)
                     case BaseException():
                         raise outcome
-                    case created:
+                    case person, created:
+                        on_person(number, person)
                         imported = imported._replace(
                             created=imported.created + created, known=imported.known + (not created)
                         )
@@ -221,8 +233,9 @@ async def forget_identifier(office: Office, project: ProjectId, user: str, ident
     The way out of a conflict: sessions that live go on. Raises NotFound when it does not name them.
     """
     person = await find(office, project, user)
-    if identifier not in person.names:
-        raise NotFound(f"{person.user} is not named by {identifier.kind} {identifier.text!r}; see: user show")
+    named = await office.identities.find(project, identifier)
+    if identifier not in person.names and (named is None or named.user != person.user):
+        raise NotFound(f"{identifier.kind} {identifier.text!r} that names {person.user}")
     async with office.recorded("user forget-identifier", person.user, project) as recording:
         await recording.begin()
         recording.result = f"{identifier.kind} forgotten"
@@ -296,7 +309,6 @@ def _new_user() -> UserId:
     return UserId("usr_" + secrets.token_hex(10))
 
 
-async def _imported(office: Office, project: Project, identifiers: tuple[Identifier, ...], wanted: Upsert) -> bool:
-    """Upsert one person, and return whether they are new."""
+async def _imported(office: Office, project: Project, identifiers: tuple[Identifier, ...], wanted: Upsert) -> Upserted:
     said = told.description(wanted)
-    return (await office.identities.upsert(project.id, identifiers, said, _new_user()))[1]
+    return Upserted(*await office.identities.upsert(project.id, identifiers, said, _new_user()))

@@ -13,7 +13,7 @@ async def find(office: Office, project: ProjectId, session: SessionId) -> tuple[
     """Return a remembered session's row, and whether it is connected now. Raises NotFound."""
     row = (await office.sessions.of_project(project)).get(session)
     if row is None:
-        raise NotFound(f"no session {session} of project {project} is remembered")
+        raise NotFound(f"session {session} in project {project}, or it was forgotten")
     return row, session in await office.live_sessions(project, user=UserId(row.user))
 
 

@@ -10,15 +10,16 @@ from typing import Final
 
 import jwt
 
+from chatgateway.admin import people
 from chatgateway.admin.office import Office, acceptable
 from chatgateway.core.doctor import Diagnosis, Finding, diagnose, finding_of
 from chatgateway.core.keyring import KeyRing, SigningKey
-from chatgateway.core.person import Identifier, folded_email
-from chatgateway.core.profiles import PROFILES
+from chatgateway.core.person import OUR_ID, Identifier, folded_email
+from chatgateway.core.profiles import DESKPRO, PROFILES
 from chatgateway.core.project import App, Project
 from chatgateway.core.sample import sample_claims
 from chatgateway.core.token import Verified
-from chatgateway.errors import Unacceptable
+from chatgateway.errors import NotFound, Unacceptable
 from chatgateway.outside.jwks import KeySets, with_newest
 from chatgateway.types import AppId, KeyId, ProjectId, UnixMs
 
@@ -80,7 +81,8 @@ async def mint(
 ) -> Minted:
     """Sign a token that says: the bearer is ``person``, in the shape of the app's profile, or of another.
 
-    Raises AppUnknown, or Unacceptable: there is no secret to sign with, or the token would not be taken.
+    Where the profile names people by our own ids or by addresses (deskpro), ``person`` is an address or whoever is
+    called so here. Raises AppUnknown, or Unacceptable: there is no secret to sign with, or it would not be taken.
     """
     project, found = await office.projects.get_app(app)
     profile = profile or found.profile
@@ -89,6 +91,8 @@ async def mint(
     ring = await office.keyrings.load(project.id)
     key = _signing_key(ring, kid)
     issued_s = await office.store.now() // 1000
+    if profile == DESKPRO.name:
+        person, email = await _as_deskpro(office, project, person, email)
     with acceptable():
         claims = sample_claims(profile, project.id, person, issued_s, minutes * 60, name=name, email=email)
     if found.one_time_tokens:
@@ -131,14 +135,39 @@ async def _with_what_is_known(
     said = verified.description
     if project.identify_by_email and said.email and said.email_proved:
         named = (*named, Identifier("email", folded_email(said.email)))
-    people = {person.user for one in named if (person := await office.identities.find(project.id, one)) is not None}
-    if len(people) > 1:
+    found = [(one, await office.identities.find(project.id, one)) for one in named]
+    meant = {person.user: person for _, person in found if person is not None}
+    if len(meant) > 1:
         told = finding_of("identity_conflict")
-        who = " and ".join(sorted(people))
+        who = " and ".join(sorted(meant))
         return diagnosis.worsened("identity_conflict", dataclasses.replace(told, cause=f"{told.cause} ({who})"))
+    if blocked := [person.user for person in meant.values() if person.blocked]:
+        fix = f"chatgateway user unblock {project.id} {blocked[0]} lets them in again"
+        return diagnosis.worsened("forbidden", dataclasses.replace(finding_of("forbidden"), fix=fix))
     if app.one_time_tokens and await office.identities.spent(project.id, verified.kid, verified.token_id):
         return diagnosis.worsened("used_before", finding_of("used_before"))
+    if any(person is None and one.kind == "deskpro_id" and OUR_ID.fullmatch(one.text) for one, person in found):
+        cause = "deskpro_id has the form of a user id, and this project knows nobody of that id"
+        fix = "send the user id that user list shows or an upsert answered, or leave deskpro_id out and send email"
+        return diagnosis.doubted(Finding("id_of_nobody", cause, fix))
     return diagnosis
+
+
+async def _as_deskpro(office: Office, project: Project, person: str, email: str) -> tuple[str, str]:
+    """Return the deskpro_id and the address that name ``person``; one of them may be "". Raises Unacceptable."""
+    if "@" in person:
+        return "", email or person
+    if await office.identities.find(project.id, Identifier("deskpro_id", person)) is not None:
+        return person, email
+    try:
+        return (await people.find(office, project.id, person)).user, email
+    except NotFound as error:
+        if email:
+            return "", email
+        raise Unacceptable(
+            f"Nobody in {project.id} is called {person}, and deskpro names people by an address or by their user id: "
+            "give an address, or tell of the person first (chatgateway user import)."
+        ) from error
 
 
 def _signing_key(ring: KeyRing, kid: KeyId | None) -> SigningKey:

@@ -16,6 +16,8 @@ from chatgateway import __version__
 from chatgateway.errors import (
     ChatGatewayError,
     DataDirectoryInUse,
+    NameTaken,
+    NotFound,
     PeerError,
     SettingsError,
     StoreRefused,
@@ -39,7 +41,7 @@ NOUNS = {
     "project": "Tenants: their people, conversations, agents and keys.",
     "app": "Places where a project meets visitors: who may embed them.",
     "key": "Signing keys: add, follow, regenerate, revoke.",
-    "token": "Sign a customer token for experiments.",
+    "token": "Explain why a customer token is refused; sign one for experiments.",
     "agent": "Those who answer: add, remove, let in.",
     "admin": "Tokens for servers that operate the gateway over HTTP.",
     "user": "The people that a project knows: find, import, block, export, erase.",
@@ -114,10 +116,16 @@ def _status(error: ChatGatewayError) -> int:
 
 
 def _sentence(error: ChatGatewayError) -> str:
-    detail = f" ({error.detail})" if isinstance(error, PeerError) and error.detail else ""
     if isinstance(error, StoreUnavailable):
         return f"the store cannot be reached: {error}"
-    return f"{error}{detail}"
+    place = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    if isinstance(error, NotFound):
+        return f"There is no {error}{place}."
+    if isinstance(error, NameTaken):
+        return f"Somebody is called {error} already; choose another name."
+    # A class's own sentence is the same for all; one that was written for the occasion says everything.
+    general = isinstance(error, PeerError) and error.detail and str(error) == error.sentence
+    return f"{error}{f' ({error.detail})' if general else ''}{place and f' ({place[2:]})'}"
 
 
 def _failed(sentence: str, status: int) -> int:

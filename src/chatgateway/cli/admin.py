@@ -8,8 +8,8 @@ import click
 
 from chatgateway.admin import admins
 from chatgateway.cli import answer
-from chatgateway.cli.ending import insist, told, warn
-from chatgateway.cli.opened import Opened, on_store
+from chatgateway.cli.ending import foretell, insist, told, warn
+from chatgateway.cli.opened import Opened, on_new_store, on_store
 from chatgateway.core.admin import AdminRecord
 from chatgateway.types import AdminId, ProjectId
 
@@ -23,7 +23,7 @@ def command() -> None:
 @click.argument("name")
 @click.option("--project", "projects", multiple=True, help="Good for this one only; may be repeated. Default: for all.")
 @answer.revealing
-@on_store
+@on_new_store
 async def create(at: Opened, *, name: str, projects: tuple[str, ...], secret_file: Path | None, as_json: bool) -> None:
     """Make an admin token. It is shown once; the gateway remembers only its digest.
 
@@ -43,22 +43,29 @@ async def create(at: Opened, *, name: str, projects: tuple[str, ...], secret_fil
 @on_store
 async def list_admins(at: Opened, *, project: str | None, as_json: bool) -> None:
     """List the admin tokens, or those that are good for one project; revoked ones too. Never shows a token."""
+    if project is not None:
+        await at.projects.get_project(ProjectId(project))
     rows = [_row(admin) for admin in await at.admins.list_admins(ProjectId(project) if project else None)]
     answer.table(("admin", "name", "projects", "ends_with", "created_at", "last_used_at", "revoked_at"), rows, as_json)
 
 
 @command.command("revoke")
 @click.argument("admin")
+@answer.rehearsing
 @answer.asking
 @answer.reading
 @on_store
-async def revoke(at: Opened, *, admin: str, yes: bool, as_json: bool) -> None:
+async def revoke(at: Opened, *, admin: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """End an admin token. It dies NOW, and so do the sessions that it granted. Repeating is harmless.
 
     The people whose sessions end are told 4301 (fetch a fresh token, then reconnect). Nothing else is touched.
     """
     found = await at.admins.get(AdminId(admin))
-    warn(f"{found.id} ({found.name}) dies now", await admins.granted(at, found), yes)
+    sessions = await admins.granted(at, found)
+    if dry_run:
+        foretell(sessions, as_json)
+        return
+    warn(f"{found.id} ({found.name}) dies now", sessions, yes, returning="once their server asks with another token")
     revoked = await admins.revoke(at, found.id)
     if revoked.barrier is None:
         answer.record({"admin": found.id, "revoked_at": answer.instant(revoked.admin.revoked_at or 0)}, as_json)

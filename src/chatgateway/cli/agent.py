@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import click
+import msgspec
 
 from chatgateway.admin import agents
 from chatgateway.cli import answer
@@ -18,21 +21,44 @@ def command() -> None:
     """Those who answer for projects. A password is typed, or read from standard input; it is never an argument."""
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not re.fullmatch(r"https?://[^/\s?#]+/?", url):
+        raise click.UsageError("--public-url is scheme, host and perhaps port: https://chat.example")
+    return url.rstrip("/")
+
+
+_at_address = click.option(
+    "--public-url", metavar="URL", callback=_address, help="Where browsers reach the gateway: the link begins so."
+)
+
+
 @command.command("add")
 @click.argument("name")
 @click.option("--project", "projects", multiple=True, required=True, help="A project that they answer for.")
 @click.option("--role", type=click.Choice(["agent", "admin"]), default="agent", show_default=True)
 @click.option("--link", is_flag=True, help="Ask for no password; print a one-time login link instead.")
+@_at_address
 @answer.reading
 @on_store
-async def add(at: Opened, *, name: str, projects: tuple[str, ...], role: AgentRole, link: bool, as_json: bool) -> None:
+async def add(
+    at: Opened,
+    *,
+    name: str,
+    projects: tuple[str, ...],
+    role: AgentRole,
+    link: bool,
+    public_url: str | None,
+    as_json: bool,
+) -> None:
     """Let somebody answer for projects. They see every conversation of those, and nothing of others."""
     served = [(await at.projects.get_project(ProjectId(project))).id for project in projects]
     password = None if link else answer.password(f"Password for {name}")
     agent = await agents.create(at, name, password, role=role, projects=served)
     row = _row(agent)
     if link:
-        row["link"] = login_url(at.settings, await at.agents.create_link(agent.id))
+        row["link"] = _login_url(at.settings, public_url, await at.agents.create_link(agent.id))
     answer.record(row, as_json)
 
 
@@ -42,6 +68,8 @@ async def add(at: Opened, *, name: str, projects: tuple[str, ...], role: AgentRo
 @on_store
 async def list_agents(at: Opened, *, project: str | None, as_json: bool) -> None:
     """List the agents of one project, or all."""
+    if project is not None:
+        await at.projects.get_project(ProjectId(project))
     rows = [_row(agent) for agent in await at.agents.list_agents(ProjectId(project) if project else None)]
     answer.table(("agent", "name", "role", "projects", "password", "created_at"), rows, as_json)
 
@@ -80,12 +108,13 @@ async def remove(at: Opened, *, name: str, yes: bool, as_json: bool) -> None:
 
 @command.command("link")
 @click.argument("name")
+@_at_address
 @answer.reading
 @on_store
-async def link(at: Opened, *, name: str, as_json: bool) -> None:
+async def link(at: Opened, *, name: str, public_url: str | None, as_json: bool) -> None:
     """Print a link that signs the agent in: once, within 15 minutes. Whoever has it first is that agent."""
     agent = await at.agents.by_name(name)
-    url = login_url(at.settings, await agents.link(at, agent))
+    url = _login_url(at.settings, public_url, await agents.link(at, agent))
     answer.record({"agent": agent.id, "name": agent.name, "link": url}, as_json)
 
 
@@ -93,6 +122,21 @@ async def _warn(at: Opened, agent: AgentRecord, what: str, yes: bool) -> None:
     active = answer.plural(await at.nodes_with(agent), "node")
     click.echo(f"Every session of {agent.name}, who is active on {active}, ends now{what}.", err=True)
     answer.confirm("Go on?", yes)
+
+
+def _login_url(settings: Settings, public_url: str | None, link: str) -> str:
+    """Return the link, and say so where the gateway's address is a guess."""
+    if public_url is not None:
+        settings = msgspec.structs.replace(settings, public_url=public_url)
+    url = login_url(settings, link)
+    if settings.public_url is None:
+        assumed = url.partition("/agent#")[0]
+        click.echo(
+            f"chatgateway: this assumes that the gateway answers at {assumed}; if not, say --public-url (or "
+            "CHATGATEWAY_PUBLIC_URL), as to serve",
+            err=True,
+        )
+    return url
 
 
 def login_url(settings: Settings, link: str) -> str:

@@ -70,6 +70,8 @@ def text(value: object) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
+        case {}:
+            return text(msgspec.json.encode(value).decode()) if value else "-"
         case list() | tuple():
             return ", ".join(map(text, cast("Sequence[object]", value)))
         case _:

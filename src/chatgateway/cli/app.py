@@ -47,7 +47,7 @@ def _choices(function: _F) -> _F:
             click.option("--policy", type=_POLICIES, help="Whom it lets in. Default: anyone"),
             click.option(
                 "--policy-reported",
-                type=click.Choice([*get_args(Policy), "none"]),
+                type=click.Choice([policy for policy in get_args(Policy) if policy != "anyone"] + ["none"]),
                 help="A stricter policy that refuses nobody yet: app report lists whom it would refuse.",
             ),
             click.option("--profile", type=click.Choice(sorted(PROFILES)), help="How its tokens are read."),
@@ -90,7 +90,7 @@ async def create(
 
     Only pages of its origins may embed it. The first pages that may are given with --origin, once for each.
     """
-    _tell(await apps.create(at, ProjectId(project), _wanted(chosen, name=name, origins=origins)), as_json)
+    _tell(at, await apps.create(at, ProjectId(project), _wanted(chosen, name=name, origins=origins)), as_json)
 
 
 @command.command("list")
@@ -99,6 +99,8 @@ async def create(
 @on_store
 async def list_apps(at: Opened, *, project: str | None, as_json: bool) -> None:
     """List the apps of one project, or of all."""
+    if project is not None:
+        await at.projects.get_project(ProjectId(project))
     rows = [_row(app) for app in await at.projects.list_apps(ProjectId(project) if project else None)]
     answer.table(("app", "project", "name", "origins", "policy", "profile"), rows, as_json)
 
@@ -125,7 +127,10 @@ async def set_app(
 
     What is changed counts for connections made from now on; those that are open stay open.
     """
-    _tell(await apps.change(at, AppId(app), _wanted(chosen), added=origins, removed=removed), as_json)
+    _, before = await at.projects.get_app(AppId(app))
+    _tell(at, await apps.change(at, AppId(app), _wanted(chosen), added=origins, removed=removed), as_json)
+    for absent in (one for one in removed if one not in (*before.origins, *origins)):
+        click.echo(f"chatgateway: {absent} was not on the list of {app}; see app list", err=True)
 
 
 @command.command("report")
@@ -160,10 +165,16 @@ def _wanted(chosen: dict[str, Any], **more: object) -> AppChange:
     return AppChange(**given)
 
 
-def _tell(app: App, as_json: bool) -> None:
+def _tell(at: Opened, app: App, as_json: bool) -> None:
     answer.record(_row(app), as_json)
     for warning in apps.warnings(app):
         click.echo(f"chatgateway: {warning}", err=True)
+    if app.policy == "email" and at.settings.smtp_url is None:
+        click.echo(
+            "chatgateway: visitors prove an address by a mail, and no mail server is set here: the gateway needs "
+            "smtp_url and mail_from, or nobody can chat who is not signed in.",
+            err=True,
+        )
 
 
 def _row(app: App) -> dict[str, object]:

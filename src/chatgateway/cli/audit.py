@@ -23,6 +23,8 @@ def command() -> None:
 @on_store
 async def list_entries(at: Opened, *, project: str | None, limit: int, as_json: bool) -> None:
     """List the chain of a project, or the gateway's own, oldest first."""
+    if project is not None:
+        await at.projects.get_project(ProjectId(project))
     entries = await at.audit.entries(project or "", limit)
     columns = ("seq", "at", "actor", "step", "verb", "target", "result", "fingerprint")
     answer.table(columns, [_row(entry) for entry in entries], as_json)

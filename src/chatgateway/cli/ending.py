@@ -17,17 +17,19 @@ def foretell(sessions: Mapping[SessionId, SessionRow], as_json: bool) -> None:
     rows = [session_row(session, row) for session, row in sessions.items()]
     answer.table(("session", "user", "app", "origin", "client", "can_refresh"), rows, as_json)
     if not as_json:
-        click.echo(f"{answer.plural(len(rows), 'session')} would end; nothing was changed.", err=True)
+        count = answer.plural(len(rows), "connected session")
+        click.echo(f"{count} would end, and session tokens used over HTTP too; nothing was changed.", err=True)
 
 
-def warn(what: str, sessions: Mapping[SessionId, SessionRow], yes: bool) -> None:
-    """Say what happens to how many, and ask. Raises click.Abort when the answer is no."""
-    back = sum(row.can_refresh for row in sessions.values())
-    click.echo(
-        f"{what}. {answer.plural(len(sessions), 'session')} will end; "
-        f"{back:,} of them can fetch a fresh token by themselves.",
-        err=True,
-    )
+def warn(what: str, sessions: Mapping[SessionId, SessionRow], yes: bool, *, returning: str = "") -> None:
+    """Say what happens to how many, and ask. Raises click.Abort when the answer is no.
+
+    ``returning``: under which condition those whose page fetches fresh tokens come back; "" where nobody does.
+    """
+    told = f"{what}. {answer.plural(len(sessions), 'connected session')} will end"
+    if back := returning and sum(row.can_refresh for row in sessions.values()):
+        told += f"; {back:,} of them return by themselves {returning}"
+    click.echo(f"{told}. Session tokens that are used over HTTP die too.", err=True)
     answer.confirm("Go on?", yes)
 
 

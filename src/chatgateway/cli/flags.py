@@ -54,6 +54,8 @@ def _flag(name: str, reason: str) -> Callable[[Callable[_P, int]], Callable[_P, 
 
 
 def _metavar(name: str) -> str:
+    if "_per_" in name:
+        return "NUMBER"
     last = name.rpartition("_")[2]
     return {"s": "SECONDS", "h": "HOURS", "bytes": "BYTES", "url": "URL", "data": "DIR", "watermark": "FILE"}.get(
         last, last.upper() if name in ("host", "port") else "VALUE"

@@ -13,7 +13,7 @@ import click
 from chatgateway.admin import keys
 from chatgateway.cli import answer, pair
 from chatgateway.cli.ending import foretell, insist, told, warn
-from chatgateway.cli.opened import Opened, on_store, opened, which_store
+from chatgateway.cli.opened import Opened, on_store, opened, require_data, which_store
 from chatgateway.core.keyring import SigningKey
 from chatgateway.core.public_key import PublicMaterial
 from chatgateway.errors import Unacceptable
@@ -25,6 +25,7 @@ from chatgateway.types import KeyId, ProjectId
 FILE_BYTES_MAX: Final = 65_536
 """Of what is read from a file or standard input: no key is larger."""
 
+_RETURNING: Final = "once their server signs with another key"
 _KINDS: Final = {"HS256": "secret", "JWKS": "key set"}
 
 
@@ -205,7 +206,7 @@ async def regenerate(
     if dry_run:
         foretell(sessions, as_json)
         return
-    warn(f"{old.kid} of {found.name} dies now", sessions, yes)
+    warn(f"{old.kid} of {found.name} dies now", sessions, yes, returning=_RETURNING)
     barrier: Barrier | None = None
     fresh: list[tuple[SigningKey, str]] = []
     with answer.secret_place(secret_file) as put:
@@ -243,7 +244,7 @@ async def revoke(at: Opened, *, project: str, kid: str, dry_run: bool, yes: bool
     if dry_run:
         foretell(sessions, as_json)
         return
-    warn(f"{old.kid} of {found.name} dies now, and nothing takes its place", sessions, yes)
+    warn(f"{old.kid} of {found.name} dies now, and nothing takes its place", sessions, yes, returning=_RETURNING)
     ended = await keys.revoke(at, found.id, old.kid)
     answer.record({"kid": old.kid} | told(ended.barrier), as_json)
     insist(ended.barrier, f"chatgateway key revoke {found.id} {old.kid}")
@@ -253,6 +254,7 @@ async def _paired(
     settings: Settings, project: ProjectId, algorithm: pair.Kind, out: Path, name: str
 ) -> tuple[Path, SigningKey]:
     """Make a pair for a project that exists, and add its public part."""
+    require_data(settings)
     async with opened(settings) as at:
         await at.projects.get_project(project)
         beside, public = pair.generate(algorithm, out)

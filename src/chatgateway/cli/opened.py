@@ -12,13 +12,14 @@ import getpass
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, cast
 
 import click
 
 from chatgateway.admin.office import Office
+from chatgateway.errors import AppUnknown, NotFound, StoreRefused
 from chatgateway.settings import Settings, load
 from chatgateway.store.client import Store
 from chatgateway.store.opening import opened_store
@@ -52,22 +53,50 @@ def which_store(function: Callable[_P, None]) -> Callable[_P, None]:
     return function
 
 
-def on_store(function: Callable[Concatenate[Opened, _P], Coroutine[Any, Any, None]]) -> Callable[_P, None]:
-    """Make a coroutine a command: it is given the open store, and the flags that say which one it is."""
+_Verb = Callable[Concatenate[Opened, _P], Coroutine[Any, Any, None]]
 
+
+def on_store(function: _Verb[_P]) -> Callable[_P, None]:
+    """Make a coroutine a command: it is given the open store, and the flags that say which one it is."""
+    return _on_store(function, may_found=False)
+
+
+def on_new_store(function: _Verb[_P]) -> Callable[_P, None]:
+    """The same for a verb that makes something first: where there is no data yet, it founds the store."""
+    return _on_store(function, may_found=True)
+
+
+def _on_store(function: _Verb[_P], may_found: bool) -> Callable[_P, None]:
     @which_store
     @functools.wraps(function)
     def command(*arguments: _P.args, **options: _P.kwargs) -> None:
         flags = {name: options.pop(name) for name in ("data", "store_url")}
         settings = load(flags, os.environ, cast("Path | None", options.pop("config")))
+        if not may_found:
+            require_data(settings)
 
         async def run() -> None:
             async with opened(settings) as store:
                 await function(store, *arguments, **options)
 
-        asyncio.run(run())
+        try:
+            asyncio.run(run())
+        except (NotFound, AppUnknown) as error:
+            error.add_note(f"in {'the store of --store-url' if settings.store_url else settings.data_directory}")
+            raise
 
     return command
+
+
+def require_data(settings: Settings) -> None:
+    """Refuse a data directory in which no gateway ever ran: a typing error must not found one. Raises StoreRefused."""
+    if settings.store_url is not None:
+        return
+    data = settings.data_directory
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(data) as entries:
+        if any(entries):
+            return
+    raise StoreRefused(f"no data at {data} (did you mean --data?); project create founds a store there")
 
 
 @asynccontextmanager

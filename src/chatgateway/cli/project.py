@@ -8,7 +8,7 @@ import click
 
 from chatgateway.admin import projects
 from chatgateway.cli import answer
-from chatgateway.cli.opened import Opened, on_store
+from chatgateway.cli.opened import Opened, on_new_store, on_store
 from chatgateway.core.project import Project
 from chatgateway.types import ProjectId
 
@@ -22,7 +22,7 @@ def command() -> None:
 @click.argument("name")
 @click.option("--test", is_flag=True, help="Mark its secrets cgs_test_, so that nobody takes them for real ones.")
 @answer.revealing
-@on_store
+@on_new_store
 async def create(at: Opened, *, name: str, test: bool, secret_file: Path | None, as_json: bool) -> None:
     """Make a project with one signing key.
 
@@ -51,7 +51,7 @@ async def list_projects(at: Opened, *, as_json: bool) -> None:
 @answer.reading
 @on_store
 async def show(at: Opened, *, project: str, as_json: bool) -> None:
-    """Show one project with its apps, keys, agents and how many sessions are connected."""
+    """Show one project with its apps, keys, agents and how many sessions are connected now, by a socket."""
     seen = await projects.overview(at, ProjectId(project))
     row = _row(seen.project) | {
         "apps": [app.id for app in seen.apps],

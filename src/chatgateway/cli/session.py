@@ -23,7 +23,7 @@ def command() -> None:
 @answer.reading
 @on_store
 async def list_sessions(at: Opened, *, project: str, user: str | None, kid: str | None, as_json: bool) -> None:
-    """List the visitors' sessions that are connected now."""
+    """List the visitors' sessions that are connected now by a socket; those who only use HTTP are not among them."""
     found = await at.projects.get_project(ProjectId(project))
     live = await at.live_sessions(found.id, kid=KeyId(kid) if kid else None, user=UserId(user) if user else None)
     columns = ("session", "user", "assurance", "kid", "app", "origin", "client", "since")
@@ -45,7 +45,8 @@ async def end(at: Opened, *, project: str, session: str, yes: bool, as_json: boo
     found = await at.projects.get_project(ProjectId(project))
     ended = SessionId(session)
     row, is_live = await sessions.find(at, found.id, ended)
-    warn(f"Session {session} of {row.user} ends now", {ended: row} if is_live else {}, yes)
+    live = {ended: row} if is_live else {}
+    warn(f"Session {session} of {row.user} ends now", live, yes, returning="with a fresh token")
     barrier = await sessions.end(at, found.id, ended)
     answer.record({"session": session} | told(barrier), as_json)
     insist(barrier, f"chatgateway session end {found.id} {session}")

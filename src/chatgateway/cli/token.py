@@ -13,7 +13,7 @@ import click
 from chatgateway.admin import tokens
 from chatgateway.cli import FAILED, answer
 from chatgateway.cli.opened import Opened, on_store
-from chatgateway.core.doctor import Diagnosis
+from chatgateway.core.doctor import Diagnosis, Finding
 from chatgateway.core.profiles import PROFILES
 from chatgateway.outside.jwks import KeySets
 from chatgateway.types import AppId, KeyId
@@ -24,6 +24,9 @@ READ_BYTES_MAX: Final = 1_048_576
 _NEVER_AN_ARGUMENT: Final = (
     "a token is never an argument, for everybody on this machine can read those, and the shell keeps them: give it on "
     "standard input, or in a file with --file"
+)
+_LINE_END: Final = Finding(
+    "white_space_around", "the input ended with a line break, as files do", "do not send it along, for so it is refused"
 )
 _COLORS: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
 
@@ -54,7 +57,10 @@ async def explain(at: Opened, *, app: str, pasted: tuple[str, ...], file: Path |
     if pasted or app.count(".") == 2 or app.startswith(("ey", "JWT", "Bearer", "cgs_", "cgv_")):
         raise click.UsageError(_NEVER_AN_ARGUMENT)
     sets = KeySets(private_addresses=at.settings.jwks_private_addresses)
-    diagnosis = await tokens.explain(at, AppId(app), _token(file), sets=sets, neighbours=True)
+    token, line_end = _token(file)
+    diagnosis = await tokens.explain(at, AppId(app), token, sets=sets, neighbours=True)
+    if line_end and diagnosis.verdict != "bad":
+        diagnosis = dataclasses.replace(diagnosis, also=(*diagnosis.also, _LINE_END))
     if as_json:
         answer.record(as_row(diagnosis), True)
     else:
@@ -87,9 +93,11 @@ async def mint(
 ) -> None:
     """Sign a token that says: the bearer is EXTERNAL_ID.
 
-    For experiments; servers sign with their own library. Whoever has it is that person for the gateway until it
-    expires, so keep it as you keep a password. The secret is read from the store and never shown. Recorded in the
-    audit.
+    For experiments; servers sign with their own library. For the profile deskpro EXTERNAL_ID is an address, or whatever
+    names somebody whom the project knows: the token holds their user id.
+
+    Whoever has it is that person for the gateway until it expires, so keep it as you keep a password. The secret is
+    read from the store and never shown. Recorded in the audit.
     """
     made = await tokens.mint(
         at,
@@ -120,8 +128,8 @@ def as_row(diagnosis: Diagnosis) -> dict[str, object]:
     }
 
 
-def _token(file: Path | None) -> str:
-    """Return what was pasted, without the line end that files and programs put behind it."""
+def _token(file: Path | None) -> tuple[str, bool]:
+    """Return what was pasted, without the line end that files and programs put behind it, and whether it had one."""
     try:
         if file is not None:
             with file.open("rb") as source:
@@ -132,7 +140,9 @@ def _token(file: Path | None) -> str:
             raw = sys.stdin.buffer.read(READ_BYTES_MAX)
     except OSError as error:
         raise click.UsageError(f"{file or 'standard input'} cannot be read: {error.strerror}") from error
-    return raw.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+    text = raw.decode(errors="replace")
+    token = text.removesuffix("\n").removesuffix("\r")
+    return token, token != text
 
 
 def _tell(diagnosis: Diagnosis) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import BinaryIO, cast, get_args
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from chatgateway.admin import people, privacy
 from chatgateway.admin.people import Imported
 from chatgateway.cli import FAILED, answer
-from chatgateway.cli.ending import insist, session_row, told, warn
+from chatgateway.cli.ending import foretell, insist, session_row, told, warn
 from chatgateway.cli.opened import Opened, on_store
 from chatgateway.core.person import Identifier, IdentifierKind, Person
 from chatgateway.core.upsert import Upsert
@@ -89,7 +89,11 @@ async def edit(
     labels: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Note what you know of a person. What their project's server vouches for stays as it is, and is named."""
+    """Note what you know of a person. What their project's server vouches for stays as it is, and is named.
+
+    \b
+    Exit status: 0 something was noted, or was known   1 all of it is locked
+    """
     found = await at.projects.get_project(ProjectId(project))
     told_of = Upsert(name=name, email=email, organization=organization, labels=labels or None)
     person, locked = await people.edit(at, found.id, user, told_of)
@@ -97,6 +101,9 @@ async def edit(
     if locked:
         fields = ", ".join(locked)
         click.echo(f"chatgateway: not changed, because the project's server vouches for it: {fields}", err=True)
+        asked = {"name": name, "email": email, "organization": organization, "labels": labels or None}
+        if all(field in locked for field, value in asked.items() if value is not None):
+            raise click.exceptions.Exit(FAILED)
 
 
 @command.command("import")
@@ -111,16 +118,24 @@ async def import_users(at: Opened, *, project: str, file: BinaryIO, as_json: boo
       {"external_id": "u-1", "name": "Ada", "email": "ada@shop.example", "email_proved": true}
 
     Who is known is updated, who is not is created; running it again is harmless. What is imported is locked as if it
-    were signed. A line that cannot be is reported with its number, and the rest goes on.
+    were signed. A line that cannot be is reported with its number, and the rest goes on. With --json the answer lists
+    the errors by line, and for each person the user id.
 
     \b
     Exit status: 0 every line   1 some lines failed
     """
     found = await at.projects.get_project(ProjectId(project))
     reported = 0
+    failures: list[dict[str, object]] = []
+    told_of: list[dict[str, object]] = []
 
     def on_failure(number: int, why: str) -> None:
         click.echo(f"line {number}: {answer.text(why)}", err=True)
+        failures.append({"line": number, "sentence": why})
+
+    def on_person(number: int, person: Person) -> None:
+        if as_json:
+            told_of.append({"line": number, "external_id": person.external_id, "user": person.user})
 
     def on_progress(imported: Imported) -> None:
         nonlocal reported
@@ -128,9 +143,14 @@ async def import_users(at: Opened, *, project: str, file: BinaryIO, as_json: boo
             reported = imported.lines
             click.echo(f"{imported} so far", err=True)
 
-    imported = await people.import_people(at, found, file, on_failure=on_failure, on_progress=on_progress)
+    imported = await people.import_people(
+        at, found, file, on_failure=on_failure, on_person=on_person, on_progress=on_progress
+    )
     click.echo(str(imported), err=True)
-    answer.record(imported._asdict() | {"lines": imported.lines}, as_json)
+    row: dict[str, object] = imported._asdict() | {"lines": imported.lines}
+    if as_json:
+        row |= {name: sorted(rows, key=_line) for name, rows in (("errors", failures), ("people", told_of))}
+    answer.record(row, as_json)
     if imported.failed:
         raise click.exceptions.Exit(FAILED)
 
@@ -164,18 +184,22 @@ async def export(at: Opened, *, project: str, user: str, file: Path | None, as_j
 @command.command("erase")
 @click.argument("project")
 @click.argument("user")
+@answer.rehearsing
 @answer.asking
 @answer.reading
 @on_store
-async def erase(at: Opened, *, project: str, user: str, yes: bool, as_json: bool) -> None:
+async def erase(at: Opened, *, project: str, user: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Forget a person for ever. Their sessions end NOW, and their conversations are deleted, agents' answers too.
 
     Their browsers are told 4410 (identity_erased). In conversations of others their words are taken out and their name
     is replaced. Whoever signs in with the same id later is somebody new. It cannot be undone: see user export before.
-    Repeating is harmless, and finishes what was interrupted.
+    Repeating is harmless, and finishes what was interrupted: by the user id (usr_…), for the other id is gone.
     """
     found = await at.projects.get_project(ProjectId(project))
     person, conversations, live = await privacy.foretell(at, found.id, user)
+    if dry_run:
+        foretell(live, as_json)
+        return
     count = answer.plural(len(conversations), "conversation")
     warn(f"{person.name or person.user} is forgotten by {found.name} for ever, with {count}", live, yes)
     user_id, erased, barrier = await privacy.erase(at, found.id, person.user)
@@ -187,10 +211,11 @@ async def erase(at: Opened, *, project: str, user: str, yes: bool, as_json: bool
 @command.command("block")
 @click.argument("project")
 @click.argument("user")
+@answer.rehearsing
 @answer.asking
 @answer.reading
 @on_store
-async def block(at: Opened, *, project: str, user: str, yes: bool, as_json: bool) -> None:
+async def block(at: Opened, *, project: str, user: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Keep a person out. All their sessions end NOW, and no token lets them in again.
 
     Their browsers are told 4403 (forbidden). They can still chat anonymously where the app's policy admits anyone.
@@ -199,6 +224,9 @@ async def block(at: Opened, *, project: str, user: str, yes: bool, as_json: bool
     found = await at.projects.get_project(ProjectId(project))
     person = await people.find(at, found.id, user)
     live = await at.live_sessions(found.id, user=person.user)
+    if dry_run:
+        foretell(live, as_json)
+        return
     warn(f"{person.name or person.user} is kept out of {found.name} from now on", live, yes)
     blocked = await people.block(at, found.id, person.user)
     answer.record({"user": person.user, "blocked": True} | told(blocked.barrier), as_json)
@@ -226,7 +254,7 @@ async def unblock(at: Opened, *, project: str, user: str, as_json: bool) -> None
 async def conflicts(at: Opened, *, project: str, limit: int, as_json: bool) -> None:
     """List tokens that were refused because their identifiers name two people, the latest first.
 
-    Nobody was changed. To end a conflict, correct the server that signs them, or let one identifier go (user
+    Nobody was changed. What is settled names two people no longer. To end a conflict, correct the server that signs them, or let one identifier go (user
     forget-identifier).
     """
     found = await at.projects.get_project(ProjectId(project))
@@ -234,6 +262,7 @@ async def conflicts(at: Opened, *, project: str, limit: int, as_json: bool) -> N
         {
             "at": answer.instant(conflict.report.at),
             "app": conflict.report.app,
+            "state": "settled" if conflict.settled else "open",
             "identifiers": [
                 f"{kind} {text} names {user or 'nobody'}"
                 for (kind, text), user in zip(conflict.report.identifiers, conflict.users, strict=True)
@@ -241,7 +270,7 @@ async def conflicts(at: Opened, *, project: str, limit: int, as_json: bool) -> N
         }
         for conflict in await people.conflicts(at, found.id, limit)
     ]
-    answer.table(("at", "app", "identifiers"), rows, as_json)
+    answer.table(("at", "app", "state", "identifiers"), rows, as_json)
 
 
 @command.command("forget-identifier")
@@ -286,6 +315,10 @@ async def unadopt(at: Opened, *, project: str, receipt: str, as_json: bool) -> N
     answer.record(row, as_json)
 
 
+def _line(row: dict[str, object]) -> int:
+    return cast("int", row["line"])
+
+
 def _table(found: list[Person], as_json: bool) -> None:
     rows = [_row(person) for person in found]
     answer.table(("user", "external_id", "name", "email", "blocked", "updated_at"), rows, as_json)
@@ -308,7 +341,8 @@ def _described(person: Person) -> dict[str, object]:
         "email_proved": person.email_proved,
         "emails": list(person.emails),
         "organization": person.organization,
-        "groups": list(person.all_groups),
+        "groups": list(person.groups),
+        "all_groups": list(person.all_groups),
         "fields": dict(person.fields),
         "labels": list(person.labels),
         "timezone": person.timezone,

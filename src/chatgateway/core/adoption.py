@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chatgateway.core.conversation import new_ref
-from chatgateway.core.credential import Credential
+from chatgateway.core.credential import COOKIE_LIFE_MS, Credential
 from chatgateway.core.project import AdoptionPolicy
 from chatgateway.errors import AdoptionRefused
 from chatgateway.types import ConversationId, KeyId, ProjectId, SessionId, UnixMs, UserId
@@ -41,8 +41,9 @@ UNDO_MS = 24 * 3_600_000
 CONVERSATIONS_MAX = 100
 """The latest so many of an anonymous identity are kept: as many as a list shows."""
 
-REMEMBERED_MS = 400 * 24 * 3_600_000
-"""How long receipt and tombstone stay: as long as an anonymous credential can live (setting ``anonymous_days``)."""
+REMEMBERED_MS = max(400 * 24 * 3_600_000, COOKIE_LIFE_MS)
+"""How long receipt and tombstone stay: as long as an anonymous credential can live (setting ``anonymous_days``, and the
+cookie's two years)."""
 
 State = Literal["committed", "finished", "undoing", "undone", "abandoned"]
 """``abandoned``: the account was erased before it was finished, and the conversations went with it."""
@@ -102,10 +103,13 @@ class Receipt:
         """Id of the control entry that ends the anonymous identity's sockets: the same, whoever writes it."""
         return _digest(self.id, "end", 8).hex()
 
-    def divider_ref(self, conversation: ConversationId, act: Literal["adopted", "unadopted"]) -> str:
-        """Return the ref of the divider in one conversation: the same, whoever writes it."""
+    def divider_ref(self, conversation: ConversationId, act: Literal["adopted", "unadopted"], attempt: int = 0) -> str:
+        """Return the ref of the divider in one conversation: the same, whoever writes it.
+
+        ``attempt`` counts those that turned out to be used for something else.
+        """
         at = self.at if act == "adopted" else self.undone_at
-        return new_ref(at, _digest(f"{self.id}/{conversation}", act, 10))
+        return new_ref(at, _digest(f"{self.id}/{conversation}" + f"/{attempt}" * bool(attempt), act, 10))
 
 
 def receipt_id(earlier: UserId) -> str:

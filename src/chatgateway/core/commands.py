@@ -159,7 +159,7 @@ class Commands:
     def _append(self, conversation: str, entry: fx.Write, act: str = "text", subject: str = "") -> list[Effect]:
         if ref_ms(entry.ref) is None:
             # Refused alone: in the store it would take its neighbours of the same append with it.
-            raise FrameRejected("ref must be a lower-case UUIDv7 minted from welcome.now.")
+            raise FrameRejected("ref must be a lower-case UUIDv7 minted from now of welcome, or of GET /v1/me.")
         writes = self._writes.setdefault(conversation, Writes())
         append = fx.Append(conversation, (entry,), act, subject)
         if not writes.flying:

@@ -40,6 +40,9 @@ URL_CHARS_MAX: Final = 2_048
 _HTTPS_URL: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[!-~]*)?")
 """Printable ASCII, a host, and neither a password nor a fragment: enough for an address that an operator pastes."""
 
+ADMIN_ID: Final = "adm_"
+"""How ids of admin tokens begin. A session rests on one kid, be it a key's or an admin token's."""
+
 LATELY_MS: Final = 24 * 3600 * 1000
 """For so long after a revocation a token of the dead key is told why: its server may not have heard of the new one."""
 
@@ -152,6 +155,8 @@ class KeyRing:
             raise ValueError(f"key id {key.kid!r} is not of the form {KEY_ID.pattern}")
         if self.knows(key.kid):
             raise ValueError(f"key id {key.kid} was used before")
+        if key.kid.startswith(ADMIN_ID):
+            raise ValueError(f"key id {key.kid} is of the form of an admin token's id, which vouches for sessions too")
         for other in self.keys:
             if other.fingerprint == key.fingerprint and not (other.dead and key.algorithm == "JWKS"):
                 raise ValueError(f"that key is here already, as {other.kid} ({other.state}): make a new one")

@@ -142,9 +142,9 @@ def named(person: Person, identifiers: tuple[Identifier, ...], now: UnixMs) -> P
 def contradicts(person: Person, identifiers: tuple[Identifier, ...]) -> bool:
     """Do ``identifiers`` call ``person`` by another id than the project's server did before?
 
-    Somebody has one id of a kind, and our own as an alias of it; addresses may be several, for people change them.
+    Somebody has one id of a kind, our own being good for one as well; addresses may be several, for people change them.
     """
-    taken = {one.kind for one in person.names if one.text != person.user and one.kind in ("external_id", "deskpro_id")}
+    taken = {one.kind for one in person.names if one.kind in ("external_id", "deskpro_id")}
     return any(one.kind in taken and one not in person.names and one.text != person.user for one in identifiers)
 
 

@@ -135,7 +135,8 @@ class Trust:
         if person in self.blocked:
             return ended("blocked")
         mark = self.people.get(person)
-        if mark is not None and grounds.signed_at <= mark[0]:
+        # A stranger who signed out is nobody any more, also by a credential that was minted in that very moment.
+        if mark is not None and (grounds.kid is None or grounds.signed_at <= mark[0]):
             return ended(mark[1], anonymous=grounds.kid is None)
         if grounds.session in self.sessions:
             return ended(self.sessions[grounds.session])

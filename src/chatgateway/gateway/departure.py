@@ -38,9 +38,13 @@ class Departure:
         parts = self._parts
         partition = schema.partition_of_user(project, stranger)
         life_ms = max(longest_life_ms(stranger), parts.settings.anonymous_days * DAY_MS, (until or now) - now)
+        entry = parts.control.entry("person", project, stranger, "signed_out", now)
+        known = bool(await parts.sessions.of_person(project, stranger))
+        # Written before the mark, committed after it: once the mark lets nobody ask again, any node finishes the rest.
+        written = await parts.control.write(entry) if known else None
         await parts.control.mark_person(project, stranger, [partition], "*", str(now), ttl_ms=life_ms)
-        if await parts.sessions.of_person(project, stranger):
-            await self._tell_nodes(parts.control.entry("person", project, stranger, "signed_out", now))
+        if written is not None:
+            await self._tell_nodes(written)
         for connection in parts.roster.of_person(project, stranger):
             connection.end_trust(CloseCode.SIGNED_OUT)
 
@@ -62,11 +66,14 @@ class Departure:
             # Marked, none of them is bound any more; nodes are told of those that have a socket.
             bound = {one for one, row in (await parts.sessions.of_person(project, user)).items() if row.node}
             for one in tabs & bound:
-                await self._tell_nodes(parts.control.entry("session", project, one, _WHY, now))
+                await self._tell_nodes(
+                    await parts.control.write(parts.control.entry("session", project, one, _WHY, now))
+                )
         if browser:
             await self.of_stranger(project, UserId(browser), now)
+        written = await parts.control.write(parts.control.entry("session", project, session, _WHY, now))
         await self._mark(project, user, {session})
-        await self._tell_nodes(parts.control.entry("session", project, session, _WHY, now))
+        await self._tell_nodes(written)
 
     async def of_device(self, project: ProjectId, user: UserId, session: SessionId, now: UnixMs) -> None:
         """End another device of the same person, as if they had signed out there.
@@ -84,14 +91,15 @@ class Departure:
         for earlier in {row.earlier for row in rows.values() if row.earlier}:
             await self.of_stranger(project, UserId(earlier), now)
         partitions = await parts.sessions.partitions(project, user)
+        written = await parts.control.write(parts.control.entry("person", project, user, "signed_out", now))
         await parts.control.mark_person(project, user, list(partitions), "*", str(now))
-        await self._tell_nodes(parts.control.entry("person", project, user, "signed_out", now))
+        await self._tell_nodes(written)
 
     async def _mark(self, project: ProjectId, user: UserId, sessions: set[SessionId]) -> None:
         partitions = list(await self._parts.sessions.partitions(project, user))
         for session in sessions:
             await self._parts.control.mark_person(project, user, partitions, session, _WHY)
 
-    async def _tell_nodes(self, entry: ControlEntry) -> None:
-        await self._parts.control.finish(await self._parts.control.write(entry))
+    async def _tell_nodes(self, written: ControlEntry) -> None:
+        await self._parts.control.finish(written)
         self._parts.node.ring_doorbell()

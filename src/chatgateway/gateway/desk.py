@@ -16,7 +16,7 @@ import msgspec
 from chatgateway.core import effects as fx
 from chatgateway.core.conversation import Head
 from chatgateway.core.identity import Agent
-from chatgateway.errors import Forbidden, StoreError
+from chatgateway.errors import ConversationUnknown, Forbidden, StoreError
 from chatgateway.gateway.connection import Connection
 from chatgateway.gateway.outbox import Event
 from chatgateway.gateway.views import agents_view, card_of, preview_of, visitors_view
@@ -189,8 +189,12 @@ class Desk:
         if not self._parts.node.may_act:
             return  # it ended while the store was asked; with the next one agents read their lists again
         event = Event(codec.encode(f.InboxPage(project=project, rows=rows)))
+        erased = changed - {ConversationId(row.conversation) for row in rows}
         for follower in list(watch.followers):
-            follower.deliver(event)
+            if rows:
+                follower.deliver(event)
+            for conversation in erased:
+                follower.hear(fx.Unfollowed(conversation, ConversationUnknown()))
 
     def restored(self) -> None:
         """Hints may have been missed: agents read their lists again."""

@@ -6,19 +6,22 @@ The server vouches by a token that the browser brings, or by asking for a sessio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from chatgateway.close_codes import CloseCode
 from chatgateway.core import credential as credentials
 from chatgateway.core import token as tokens
-from chatgateway.core.compact import refused
+from chatgateway.core.compact import Reason, refused
 from chatgateway.core.credential import Credential
+from chatgateway.core.doctor import SENTENCES, finding_of
 from chatgateway.core.identity import Authenticated
 from chatgateway.core.person import Description, Identifier, Person, folded_email
 from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import App, Project
 from chatgateway.core.rotation import Grounds
-from chatgateway.errors import Forbidden, IdentityChanged, IdentityConflict, PeerError, Stale, TokenRejected
+from chatgateway.errors import Forbidden, IdentityChanged, IdentityConflict, PeerError, Stale, StoreError, TokenRejected
 from chatgateway.gateway.admission import ATTEMPTS, Admitted, Held, Join, new_session, new_user
+from chatgateway.gateway.keysets import Judged
 from chatgateway.log import log
 from chatgateway.store import schema
 from chatgateway.store.sessions import SessionRow
@@ -69,10 +72,9 @@ class Exchange:
         """
         spent = False
         for attempt in range(ATTEMPTS):
-            vouched, verified = await self._verified(project, app, token)
-            if app.one_time_tokens and not spent:
-                await self._spend(app, verified)
-                spent = True
+            verified, version = await self._accepted(app, token, spend=app.one_time_tokens and not spent)
+            spent = True
+            vouched = self._vouched(project, verified, version)
             try:
                 admitted = await self.bound(caller, app, vouched, must_be, join, held, before)
             except Stale as stale:
@@ -88,6 +90,11 @@ class Exchange:
                 self._parts.reports.conflict(app.project, app.id, vouched.identifiers)
                 raise
             else:
+                if app.require_expiry == "report" and "exp_missing" in verified.warnings:
+                    self._parts.reports.note(
+                        app.project, app.id, "require_expiry", origin=caller.origin or "",
+                        user=admitted.identity.user, detail="exp_missing",
+                    )  # fmt: skip
                 await self._parts.keyrings.touch(app.project, vouched.kid, self._parts.node.now())
                 return admitted
         raise AssertionError("unreachable")
@@ -130,36 +137,45 @@ class Exchange:
         parts.admission.judge(grounds)
         adoptable: tuple[ConversationId, ...] = ()
         if before is not None and app.adoption != "never":
-            adoptable = await parts.claims.claim(before, person, grounds, version)
-            parts.admission.judge(grounds)
+            try:
+                adoptable = await parts.claims.claim(before, person, grounds, version)
+                parts.admission.judge(grounds)
+            except (PeerError, StoreError):
+                # It was bound and comes to nothing: agents must not see somebody there who is not.
+                parts.errands.row_closed(session, row, CloseCode.INTERNAL)
+                raise
         return self._authenticated(app, person, grounds, row, earlier, before, adoptable)
 
-    async def _verified(self, project: Project, app: App, token: str) -> tuple[Vouched, tokens.Verified]:
+    async def _accepted(self, app: App, token: str, *, spend: bool) -> Judged:
+        """Return whom the token speaks for, when the app takes it too. Whatever refuses it is logged here.
+
+        Raises PeerError, StoreError.
+        """
         try:
-            verified, version = await self._parts.signers.verified(app, token)
-            if "exp_missing" in verified.warnings:
-                self._expiry_missing(app)
+            judged = await self._parts.signers.verified(app, token)
+            verified = judged.verified
+            if app.require_expiry == "on" and "exp_missing" in verified.warnings:
+                raise refused("exp_missing")
+            if spend:
+                await self._spend(app, verified)
         except PeerError as error:
             log.info("token.refused", project=app.project, app=app.id, code=error.code, detail=error.detail)
             if app.developer_mode and isinstance(error, TokenRejected):
-                raise TokenRejected(f"The token was rejected: {error.detail}.", detail=error.detail) from error
+                raise TokenRejected(_explained(error.detail), detail=error.detail) from error
             raise
         if verified.role_like or verified.warnings:
             told = ",".join((*verified.role_like, *verified.warnings))
             log.info("token.doubted", project=app.project, app=app.id, kid=verified.kid, detail=told)
+        return judged
+
+    def _vouched(self, project: Project, verified: tokens.Verified, version: Version) -> Vouched:
         said = verified.description
         identifiers = verified.identifiers
         if project.identify_by_email and said.email and said.email_proved:
             identifiers = (*identifiers, Identifier("email", folded_email(said.email)))
         life_ms = self._parts.settings.session_minutes * 60_000
         life_ms = min(life_ms, verified.session_max_ms or life_ms)
-        return Vouched(verified.kid, identifiers, said, version, life_ms), verified
-
-    def _expiry_missing(self, app: App) -> None:
-        if app.require_expiry == "on":
-            raise refused("exp_missing")
-        if app.require_expiry == "report":
-            self._parts.reports.note(app.project, app.id, "require_expiry", detail="exp_missing")
+        return Vouched(verified.kid, identifiers, said, version, life_ms)
 
     async def _spend(self, app: App, verified: tokens.Verified) -> None:
         """Take a token that is good once. What counts is ``jti``: the text of a signature can be written otherwise."""
@@ -190,3 +206,9 @@ class Exchange:
         token = credentials.mint(held, self._parts.credential_ring)
         log.info("session.bound", project=app.project, session=grounds.session, user=person.user, kid=grounds.kid)
         return Admitted(identity, grounds, app.project, app.id, token, app.policy, row, person, presented, adoptable)
+
+
+def _explained(reason: str) -> str:
+    """Return what developer mode tells of a refusal: the verifier's word, and the token doctor's sentence for it."""
+    told = finding_of(cast(Reason, reason)).sentence if reason in SENTENCES else ""
+    return f"The token was rejected ({reason}). {told}".rstrip()

@@ -219,12 +219,18 @@ class Fanout:
 
     # Gaps
 
-    def read_after(self, hub: Hub, position: Position, done: Callable[[Page | Exception], None]) -> None:
-        """Read for a hub, on nobody's behalf: its listeners are judged when they are handed something."""
+    def read_after(self, hub: Hub, position: Position | None, done: Callable[[Page | Exception], None]) -> None:
+        """Read for a hub, on nobody's behalf: its listeners are judged when they are handed something.
+
+        None: the tail.
+        """
         node = Acting(UserId(""), "node", SessionId(""), UnixMs(0), ProjectId(""), None, self._parts.node.trust.applied)
-        self._parts.conversations.open(
-            node, hub.conversation, done, what="after", cursor=position, limit=REPLAY_ENTRIES
-        )
+        if position is None:
+            self._parts.conversations.open(node, hub.conversation, done, what="tail", limit=PAGE_ENTRIES)
+        else:
+            self._parts.conversations.open(
+                node, hub.conversation, done, what="after", cursor=position, limit=REPLAY_ENTRIES
+            )
 
     def retry_later(self, hub: Hub) -> None:
         self._parts.wheel.schedule(1_000, hub.check)

@@ -58,7 +58,12 @@ class Grants:
                 raise AppUnknown
             vouched = Vouched(record.kid, identifiers, said, version, life_ms)
             try:
-                admitted = await parts.exchange.bound(caller, app, vouched, None, nobody_joins, None, None)
+                async with parts.audit.recorded(
+                    record.actor, "session grant", app.id, project=project, admin=record.id
+                ) as recording:
+                    await recording.begin()
+                    admitted = await parts.exchange.bound(caller, app, vouched, None, nobody_joins, None, None)
+                    recording.result = f"{admitted.grounds.session} of {admitted.identity.user}"
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise

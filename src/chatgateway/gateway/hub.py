@@ -2,6 +2,7 @@
 
     idle --first listener--> subscribing --confirmed, read--> live
     live --publication lost, subscription renewed, lease over--> suspect --probed and read--> live
+    live --entries were rewritten, or all of it deleted--> checking, from no position --read--> live, or gone
 
 The subscription is confirmed before anybody reads, so nothing falls between. Everyone who is live stands at the hub's
 position; whoever joins is brought there from what the hub remembers, or reads again. What arrives goes through the rule
@@ -50,8 +51,8 @@ class Hub:
     """The listeners of one conversation."""
 
     __slots__ = (
-        "_buffer", "_changed_seq", "_delivery", "_fanout", "_looks", "_recent", "checking", "conversation", "joining",
-        "looked_at", "members", "project", "suspect",
+        "_anew", "_buffer", "_changed_seq", "_delivery", "_fanout", "_looks", "_recent", "checking", "conversation",
+        "joining", "looked_at", "members", "project", "suspect",
     )  # fmt: skip
 
     def __init__(self, fanout: Fanout, conversation: ConversationId) -> None:
@@ -66,6 +67,8 @@ class Hub:
         self.looked_at = 0.0
         self._looks = 0
         self._changed_seq = 0
+        self._anew = False
+        """What was handed out is no longer what the log says, at the same positions: everyone starts again."""
         self._fanout = fanout
         self._delivery: Delivery | None = None
         self._recent: deque[Known] = deque(maxlen=REMEMBERED)
@@ -153,6 +156,10 @@ class Hub:
         except Malformed:
             log.error("hub.misheard", conversation=self.conversation)
             return
+        if head.type == "rewritten":
+            self._anew = True
+            self.check()
+            return
         if head.type != "message":
             if not self._fanout.may_deliver:
                 return
@@ -220,7 +227,7 @@ class Hub:
         if self.checking or self._delivery is None:
             return
         self.checking, self.suspect = True, False
-        self._fanout.read_after(self, self._delivery.position, self._checked)
+        self._fanout.read_after(self, None if self._anew else self._delivery.position, self._checked)
 
     def _checked(self, page: Page | Exception) -> None:
         self.checking = False
@@ -253,8 +260,10 @@ class Hub:
         self._drain()
 
     def _reset(self, page: Page) -> None:
-        """Our position is on no branch of the log any more: everyone starts from the authoritative tail."""
-        log.warning("hub.diverged", conversation=self.conversation, detail=page.status, count=len(self.members))
+        """What we know is on no branch of the log any more: everyone starts from the authoritative tail."""
+        if not self._anew:
+            log.warning("hub.diverged", conversation=self.conversation, detail=page.status, count=len(self.members))
+        self._anew = False
         self._delivery = Delivery(page.head.top)
         self._recent.clear()
         self._keep_readers(page.head)

@@ -136,7 +136,7 @@ def _operation(operation: Operation, schemas: dict[Any, Any], components: dict[s
     if parameters := [*_path(operation, schemas), *_query(operation, components)]:
         described["parameters"] = parameters
     if operation.takes is not None:
-        described["requestBody"] = {"required": True, "content": _json(schemas[operation.takes])}
+        described["requestBody"] = {"required": not operation.optional, "content": _json(schemas[operation.takes])}
     if operation.lines is not None:
         # OpenAPI 3.1 has no word for a sequence of JSON values: what a line holds is said, what the body is is text.
         line = {"type": "string", "description": f"On each line: {schemas[operation.lines]['$ref']}"}

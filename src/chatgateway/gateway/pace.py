@@ -23,6 +23,10 @@ ADMIN_FAILURES = Rate(per_s=0.2, burst=20)
 """Bearers that one address may show in vain. Nobody guesses 256 bits: this bounds what the log takes, no more, so
 whoever shows a good one is served beside them."""
 
+DEPARTURES = Rate(per_s=0.5, burst=60)
+"""Sign-outs of strangers from one address: each that the store knows is an entry of the control log, which never
+shrinks."""
+
 REMEMBERED_MAX = 20_000
 """Buckets of each kind: some 4 MB."""
 
@@ -54,6 +58,7 @@ class Pace:
         per_s = settings.admin_requests_per_s
         self._admins = _Buckets(Rate(per_s, max(1, int(ADMIN_BURST_S * per_s))))
         self._failures = _Buckets(ADMIN_FAILURES)
+        self._departures = _Buckets(DEPARTURES)
 
     def require_address(self, address: str) -> None:
         """Count one request, before anything is verified. Raises RateLimited."""
@@ -62,6 +67,10 @@ class Pace:
     def require_session(self, name: str) -> None:
         """Count one request on behalf of a session. Raises RateLimited."""
         self._require(self._sessions.of(name))
+
+    def require_departure(self, address: str) -> None:
+        """Count the sign-out of a stranger. Raises RateLimited."""
+        self._require(self._departures.of(block(address)))
 
     def require_admin(self, admin: AdminId) -> None:
         """Count one request with an admin token that is good. Raises RateLimited."""

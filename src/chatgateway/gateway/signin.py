@@ -9,13 +9,14 @@ from chatgateway.core import credential as credentials
 from chatgateway.core.credential import Credential
 from chatgateway.core.identity import Agent, Anonymous, Authenticated, admitted
 from chatgateway.core.keyring import is_secret_like
-from chatgateway.core.origin import allowed
+from chatgateway.core.origin import allowed, normalise
 from chatgateway.core.project import App, Project
 from chatgateway.core.rotation import Grounds
 from chatgateway.errors import (
     AppUnknown,
     Conflict,
     Forbidden,
+    IdentityErased,
     NotFound,
     OriginForbidden,
     PeerError,
@@ -40,6 +41,23 @@ def refuse_secret(caller: Caller, text: str) -> None:
     if is_secret_like(text):
         log.error("secret.arrived", app=caller.app, origin=caller.origin, address=caller.address)
         raise TokenRejected("A signing secret arrived instead of a token. It is exposed: regenerate it now.")
+
+
+def not_listed(origin: str | None, app: AppId) -> str:
+    """Return what the developer of a page that is not on the app's list is told."""
+    if origin is None:
+        return (
+            "This request says no Origin, as browsers do and other clients do not; let those in with: "
+            f"chatgateway app set {app} --absent-origin"
+        )
+    try:
+        spelled = normalise(origin)  # and nothing that a shell would read as more
+    except OriginForbidden:
+        return f"What this page calls its origin is none, so it cannot be on the list of {app}."
+    return (
+        f"This page's origin {spelled} is not on the list of {app}; "
+        f"add it with: chatgateway app set {app} --origin {spelled}"
+    )
 
 
 class SignIn:
@@ -94,7 +112,7 @@ class SignIn:
             not allowed(caller.origin, app.origins, app.absent_origin_ok)
             and caller.origin not in self._parts.own_origins
         ):
-            raise OriginForbidden(detail=caller.origin or "absent")
+            raise OriginForbidden(not_listed(caller.origin, app.id), detail=caller.origin or "absent")
         if app.project in self._parts.node.trust.projects:
             raise AppUnknown
         return project, app
@@ -177,6 +195,8 @@ class SignIn:
     async def require_unmarked(self, held: Credential) -> None:
         """An anonymous credential works without a row, so a sign-out leaves a tombstone instead."""
         marks = await self._parts.sessions.marks(held.project, held.user)
+        if "erased" in marks:
+            raise IdentityErased  # however young the credential is: it may have been renewed since
         if "blocked" in marks:
             raise Forbidden("This visitor was blocked.")
         if "*" in marks:

@@ -107,6 +107,8 @@ class Speaker:
         assert identity is not None
         if isinstance(identity, Agent):
             raise PeerError("Agents sign out through the console.")
+        if isinstance(identity, Anonymous):
+            parts.pace.require_departure(connection.caller.address)
         project, user, session = connection.session.project, identity.user, connection.session_id
         now, group = await parts.store.now(), connection.group
         try:

@@ -24,7 +24,7 @@ from chatgateway.protocol import frames as f
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.control import Control
-from chatgateway.store.conversations import Acting, Conversations, Entry, agent_channel
+from chatgateway.store.conversations import Acting, Appended, Conversations, Entry, agent_channel
 from chatgateway.store.identities import Identities
 from chatgateway.store.script import Script
 from chatgateway.types import GENESIS_LINK, ConversationId, KeyId, ProjectId, SessionId, UnixMs, UserId, Version
@@ -240,7 +240,19 @@ class Adoptions:
         if act == "adopted" or receipt.undone_by == receipt.account:
             person = await self._person(receipt)
             author = f.Author(user=receipt.account, role="visitor", assurance="signed", name=person.name)
-        ref = receipt.divider_ref(conversation, act)
+        for attempt in range(_ATTEMPTS):
+            if await self._divided(receipt, conversation, act, author, receipt.divider_ref(conversation, act, attempt)):
+                return
+
+    async def _divided(
+        self,
+        receipt: Receipt,
+        conversation: ConversationId,
+        act: Literal["adopted", "unadopted"],
+        author: f.Author,
+        ref: str,
+    ) -> bool:
+        """Append a divider; False when the account had used its ref for words of its own, and nothing took effect."""
         divider = f.Message(
             seq=0, at=0, link=GENESIS_LINK, prev=GENESIS_LINK, conversation=conversation, ref=ref, author=author,
             kind=act, subject=receipt.earlier,
@@ -253,7 +265,15 @@ class Adoptions:
         )  # fmt: skip
         answer = await reply
         if isinstance(answer, Exception) and not isinstance(answer, ConversationUnknown):
-            raise answer  # one that is not there any more needs no divider
+            raise answer
+        if isinstance(answer, Exception) or not (isinstance(answer[0], Appended) and answer[0].repeated):
+            return True  # written; or a conversation that is not there any more, which needs no divider
+        head: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._conversations.head(conversation, head.set_result)
+        known = await head
+        if isinstance(known, Exception):
+            raise known
+        return known is None or (known.pending is None) == (act == "adopted")
 
     async def _tell(self, receipt: Receipt, asker: str) -> None:
         """Tell the agents who watch, and the person's other sockets. Hints: whoever misses them reads it later."""

@@ -30,8 +30,12 @@ _ATTEMPTS = 8
 class Recording:
     """One admin verb while it runs. Give it to what changes the store; say in ``result`` how it ended."""
 
-    def __init__(self, store: Store, key: bytes, chain: str, *, actor: str, verb: str, target: str) -> None:
+    def __init__(
+        self, store: Store, key: bytes, chain: str, *, actor: str, verb: str, target: str, admin: str = ""
+    ) -> None:
         self.chain = chain
+        self.admin = admin
+        """The admin token on whose word it is done: the verb does not begin once that is revoked."""
         self.actor, self.verb, self.target = actor, verb, target
         self.request = secrets.token_hex(8)
         self.result = "done"
@@ -84,6 +88,7 @@ class _Outcome:
 
     def __init__(self, recording: Recording, result: str) -> None:
         self.chain = recording.chain
+        self.admin = ""  # what has begun ends
         self._recording = recording
         self._result = result
 
@@ -103,10 +108,10 @@ class Audit:
 
     @contextlib.asynccontextmanager
     async def recorded(
-        self, actor: str, verb: str, target: str, *, project: str = ""
+        self, actor: str, verb: str, target: str, *, project: str = "", admin: str = ""
     ) -> AsyncGenerator[Recording, None]:
         """Record one admin verb around its deed; an exception is recorded as its class and raised on."""
-        recording = Recording(self._store, self._keys[0], project, actor=actor, verb=verb, target=target)
+        recording = Recording(self._store, self._keys[0], project, actor=actor, verb=verb, target=target, admin=admin)
         try:
             yield recording
         except BaseException as error:

@@ -143,7 +143,7 @@ class Conversations:
         for entry in entries:
             ms = ref_ms(entry.ref)
             if ms is None:
-                done(FrameRejected("ref must be a lower-case UUIDv7 minted from welcome.now."))
+                done(FrameRejected("ref must be a lower-case UUIDv7 minted from now of welcome, or of GET /v1/me."))
                 return
             arguments += [entry.ref, ms, entry.tail, b"1" if entry.is_text else b"0"]
         self._store.hot.call(
@@ -197,7 +197,7 @@ class Conversations:
         """Queue an agents-only note; ``done`` hears ``(at, seq, repeated)`` or an error."""
         ms, keys = ref_ms(ref), _keys(conversation)
         if ms is None:
-            done(FrameRejected("ref must be a lower-case UUIDv7 minted from welcome.now."))
+            done(FrameRejected("ref must be a lower-case UUIDv7 minted from now of welcome, or of GET /v1/me."))
             return
         self._store.hot.call(
             _NOTE,

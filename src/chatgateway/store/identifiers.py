@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from chatgateway.core.person import Identifier, contradicts
+from chatgateway.core.person import OUR_ID, Identifier, contradicts
 from chatgateway.errors import Conflict, IdentityConflict, Stale, StoreError
 from chatgateway.store import schema
 from chatgateway.store.client import Store
@@ -53,6 +53,7 @@ Begin = Callable[[UserId], Awaitable[Written]]
 class Pointer(NamedTuple):
     """One identifier as it was found."""
 
+    identifier: Identifier
     key: str
     partition: int
     user: str
@@ -60,6 +61,14 @@ class Pointer(NamedTuple):
     names: UserId | None
     """The person whom it names."""
     reserved: bool
+
+
+class Claimed(NamedTuple):
+    user: UserId
+    began: bool
+    """Did this person begin to be now?"""
+    new: tuple[Identifier, ...]
+    """What named nobody before."""
 
 
 class Identifiers:
@@ -71,19 +80,34 @@ class Identifiers:
 
     async def look(self, project: ProjectId, identifiers: Sequence[Identifier]) -> list[Pointer]:
         """Return what the identifiers mean, in the order of their keys. Not one moment: see ``claim``."""
-        digests = {schema.identifier_digest(one.kind, one.text) for one in identifiers}
+        digests = {schema.identifier_digest(one.kind, one.text): one for one in identifiers}
         places = sorted(
-            (schema.identifier(project, one), schema.partition_of_identifier(project, one)) for one in digests
+            (schema.identifier(project, digest), schema.partition_of_identifier(project, digest), one)
+            for digest, one in digests.items()
         )
-        replies: list[bytes | None] = await asyncio.gather(*(self._store.hot.ask("GET", [key]) for key, _ in places))
+        replies: list[bytes | None] = await asyncio.gather(*(self._store.hot.ask("GET", [key]) for key, _, _ in places))
         users = [UserId(reply.decode()) if reply else UserId("") for reply in replies]
+        users = await asyncio.gather(
+            *(self._own(project, one, user) for (_, _, one), user in zip(places, users, strict=True))
+        )
         records = await self._read(project, {user for user in users if user})
         others = {UserId(record.moved) for record in records.values() if record.moved}
         records |= await self._read(project, others - records.keys())
         return [
-            Pointer(key, partition, user, _named(user, records), bool(user) and records[user].undecided)
-            for (key, partition), user in zip(places, users, strict=True)
+            Pointer(one, key, partition, user, _named(user, records), bool(user) and records[user].undecided)
+            for (key, partition, one), user in zip(places, users, strict=True)
         ]
+
+    async def _own(self, project: ProjectId, one: Identifier, user: UserId) -> UserId:
+        """Return at whom an identifier points; our own id of somebody, as a ``deskpro_id``, needs no pointer.
+
+        Only of somebody whom the project's server named before: an anonymous visitor's id is shown to many, and whoever
+        is called so is somebody new.
+        """
+        if user or one.kind != "deskpro_id" or not OUR_ID.fullmatch(one.text):
+            return user
+        person = (await self._records.read(project, UserId(one.text))).person
+        return person.user if person is not None and person.vouched else UserId("")
 
     async def claim(
         self,
@@ -92,14 +116,17 @@ class Identifiers:
         proposed: UserId,
         version: Version | None,
         begin: Begin,
-    ) -> tuple[UserId, bool]:
-        """Return whom all ``identifiers`` name from now on, and whether that person began to be now.
+    ) -> Claimed:
+        """Return whom all ``identifiers`` name from now on, whether that person began to be now, and what is new.
+
+        What is new named nobody before this call.
 
         Raises IdentityConflict when two of them name two people, Stale when ``version`` is behind a fence; then nobody
         is changed.
         """
         met: Counter[str] = Counter()
         fresh = stands_for = False
+        taken: tuple[Identifier, ...] = ()
         try:
             for _ in range(RACES_MAX):
                 found = await self.look(project, identifiers)
@@ -110,11 +137,12 @@ class Identifiers:
                 if known and not free:
                     user = known.pop()
                     await self._straighten(project, found, user, proposed if stands_for else None)
-                    return user, False
+                    return Claimed(user, False, taken if stands_for else ())
                 if known:
                     (user,) = known
                     person = (await self._records.read(project, user)).person
-                    if person is not None and contradicts(person, tuple(identifiers)):
+                    new = tuple(one.identifier for one in free)
+                    if person is not None and contradicts(person, new):
                         raise IdentityConflict  # before anything points at them
                 if not fresh:
                     # Whoever is somebody already must not be given what names nobody.
@@ -122,12 +150,13 @@ class Identifiers:
                     proposed = proposed if fresh else _another()
                 if not await self._take(project, free, proposed, version, met):
                     continue
+                taken = tuple(one.identifier for one in free)
                 if known:
                     decided = stands_for = await self._move(project, proposed, known.pop(), version)
                 else:
                     written = await begin(proposed)
                     if written == "written":
-                        return proposed, True
+                        return Claimed(proposed, True, taken)
                     decided = False
                 if not decided:
                     proposed = _another()
@@ -142,6 +171,23 @@ class Identifiers:
         for one in await self.look(project, identifiers):
             if user in (one.user, one.names):
                 await self._point(one, "", None)
+
+    async def let_go(self, project: ProjectId, digest: str, user: UserId) -> None:
+        """Let an identifier name nobody, if it points at ``user`` still: whoever took it meanwhile keeps it."""
+        keys = [schema.identifier(project, digest), schema.fence(schema.partition_of_identifier(project, digest))]
+        await self._store.hot.ask(_IDENTIFY, keys, [user, "", carried(None)])
+
+    async def unfinished(self, project: ProjectId, identifier: Identifier) -> UserId | None:
+        """Return whom an identifier named until their erasure began, which was not finished then."""
+        (found,) = await self.look(project, [identifier])
+        user = UserId(found.user)
+        if not user or found.names is not None:
+            return None
+        record = await self._records.read(project, user)
+        if record.moved:
+            user = UserId(record.moved)
+            record = await self._records.read(project, user)
+        return user if record.erased else None
 
     async def _read(self, project: ProjectId, users: set[UserId]) -> dict[UserId, Record]:
         ordered = sorted(users)

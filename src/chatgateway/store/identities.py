@@ -160,8 +160,11 @@ class Identities:
             raise ValueError("a person is found by at least one identifier")
         created: Person | None = None
 
+        new: tuple[Identifier, ...] = ()
+
         def change(person: Person, now: UnixMs) -> Person:
-            if contradicts(person, tuple(identifiers)):
+            # What names them already does so, be it listed or not: whoever was to list it may have died.
+            if contradicts(person, new):
                 raise IdentityConflict
             return described(named(person, tuple(identifiers), now), said, now, signed=True)
 
@@ -171,7 +174,7 @@ class Identities:
             created = change(Person(user, created_at=now, updated_at=now), now)
             return await self._records.write(project, Record(), created, version)
 
-        user, began = await self._identifiers.claim(project, identifiers, proposed, version, begin)
+        user, began, new = await self._identifiers.claim(project, identifiers, proposed, version, begin)
         if began:
             assert created is not None
             return created, True
@@ -181,5 +184,5 @@ class Identities:
             # Another token called them otherwise in the same moment, and came first.
             person = await self.get(project, user)
             theirs = person.names if person is not None else ()
-            await self._identifiers.release(project, [one for one in identifiers if one not in theirs], user)
+            await self._identifiers.release(project, [one for one in new if one not in theirs], user)
             raise

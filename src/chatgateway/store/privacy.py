@@ -10,34 +10,42 @@ Erasing, in this order, so that nothing comes back:
                              that holds conversations of theirs, so that no session writes or reads.
     2. the control entry     (kind person, why "erased"): nodes close their sockets with 4410. The verb's own part, as
                              the audit entry is, which names the user id and nothing else.
-    3. ``erase_person``      deletes and rewrites, and walks the store again until a walk finds nothing.
+    3. ``erase_person``      deletes and rewrites, and walks the store again until a walk finds nothing. Of an account
+                             also the anonymous visitors whom it adopted: a receipt says that they are one person.
 
-Each step may be repeated, and an erasure that was interrupted is finished by erasing again. Whoever signs in with the
-same external id afterwards is somebody new.
+Each step may be repeated, and an erasure that was interrupted is finished by erasing again. Identifiers go last, after
+the record, so that it is found by what it was asked for until it is done. Whoever signs in with the same external id
+meanwhile or afterwards is somebody new, and is spared.
+
+A conversation of two, one who began it and one who signed in during it, stays for whoever is left: without the words of
+the one who is gone, and what agents said to either of them is shown to the other no more than before.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from chatgateway.core.person import Identifier, Person
-from chatgateway.errors import Conflict
+from chatgateway.errors import Conflict, Withdrawn
 from chatgateway.store import schema, walk
 from chatgateway.store.client import Store
 from chatgateway.store.control import Control
+from chatgateway.store.identifiers import Identifiers
 from chatgateway.store.records import Records
 from chatgateway.store.script import Script
 from chatgateway.store.sessions import Sessions
+from chatgateway.store.walk import ERASED_AUTHOR
 from chatgateway.types import ConversationId, ProjectId, UnixMs, UserId
 
-_ERASE, _DISOWN = Script("erase"), Script("disown")
+_CLOSE, _ERASE, _DISOWN, _HINT = Script("close"), Script("erase"), Script("disown"), Script("hint")
 
-ERASED_AUTHOR: Final = "erased"
-"""Stands in others' histories for whoever was erased."""
+_REWRITTEN: Final = b'{"type":"rewritten"}'
+"""What hubs are told of a conversation: what they and their listeners hold of it is no longer true."""
 
 WALKS_MAX = 8
 """What was under way when the marks were set ends within seconds: the second walk finds nothing."""
@@ -115,6 +123,10 @@ class Erased(NamedTuple):
     lines: int = 0
     """Of reports and conflicts."""
 
+    def and_also(self, more: Erased) -> Erased:
+        """Return both together; the tombstone is this one's."""
+        return Erased(self.at, *(one + other for one, other in zip(self[1:], more[1:], strict=True)))
+
 
 class Privacy:
     """What one person may ask of the store."""
@@ -122,14 +134,15 @@ class Privacy:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._control = Control(store)
+        self._identifiers = Identifiers(store)
         self._records = Records(store)
         self._sessions = Sessions(store)
 
     # --- give
 
     async def export_person(self, project: ProjectId, user: UserId) -> dict[str, Any]:
-        """Return all that is held of one person as one JSON document: their conversations with what agents said and
-        noted in them, and what the person wrote in conversations that are another's.
+        """Return all that is held of one person as one JSON document: what they said, and what agents said and noted
+        while they were the one who spoke. ``earlier`` holds the same of the anonymous visitors whom they adopted.
         """
         record = await self._records.read(project, user)
         found = await walk.footprint(self._store, project, user)
@@ -149,9 +162,9 @@ class Privacy:
             "adoption": await self._hash(schema.person(project, user, "a")),
             "proving": (await self._hash(schema.proof(project, user))).get("email", ""),
             "conversations": [
-                *[await self._conversation(one, user) for one in sorted(found.visited)],
-                *[await self._entries_of(one, user) for one in sorted(found.joined)],
+                await self._conversation(one, user) for part in (found.visited, found.joined) for one in sorted(part)
             ],
+            "earlier": [await self.export_person(project, one) for one in sorted(found.selves)],
             "reports": [line for _, line in reports],
             # The other person's identifiers are not this person's.
             "conflicts": [{**line, "identifiers": _among(line, names)} for _, line in conflicts],
@@ -184,20 +197,27 @@ class Privacy:
             found = await walk.footprint(self._store, project, user)
             conversations = await self._erase_conversations(project, found.visited)
             for one in found.joined:
-                await self._disown(one, user)
-            for key in found.identifiers:
-                await self._store.hot.ask("DEL", [key])
-            for stand_in in found.stand_ins:
-                await self._store.hot.ask("DEL", [schema.person(project, stand_in)])
+                await self._disown(project, one, user, found.kept_by.get(one))
+            for one in sorted(found.selves):
+                erased = erased.and_also(await self.erase_person(project, one))
+            lines = await self._erase_lines(project, user)
             erased = erased._replace(
                 conversations=erased.conversations + conversations,
                 rewritten=erased.rewritten + len(found.joined),
-                identifiers=erased.identifiers + len(found.identifiers),
-                lines=erased.lines + await self._erase_lines(project, user),
+                lines=erased.lines + lines,
             )
-            if found == walk.Footprint():
-                sessions = await self._erase_record(project, user)
-                return erased._replace(sessions=sessions)
+            if found.selves or found.visited or found.joined:
+                continue
+            sessions = await self._erase_record(project, user)
+            for digest, whom in found.identifiers.items():
+                await self._identifiers.let_go(project, digest, whom)
+            for stand_in in found.stand_ins:
+                await self._store.hot.ask("DEL", [schema.person(project, stand_in)])
+            erased = erased._replace(
+                identifiers=erased.identifiers + len(found.identifiers), sessions=erased.sessions + sessions
+            )
+            if not (found.identifiers or found.stand_ins):
+                return erased
         raise Conflict(f"something goes on writing in the name of {user}; erase again")
 
     async def _mark(self, project: ProjectId, user: UserId, partitions: set[int], at: UnixMs) -> None:
@@ -206,22 +226,47 @@ class Privacy:
     async def _erase_conversations(self, project: ProjectId, conversations: set[ConversationId]) -> int:
         if not conversations:
             return 0
+        # Closed first: a note that comes between the walk and the deletion would be found by nobody again.
+        for one in conversations:
+            await self._store.hot.ask(_CLOSE, [schema.conversation(one, "m")], [project, schema.closed(project)])
         parts, lists = await walk.parts(self._store, project, conversations)
         for conversation, keys in parts.items():
             meta = schema.conversation(conversation, "m")
             own = [meta, *sorted(keys - {meta})]
             listed = sorted(lists.get(schema.partition_of_conversation(conversation), ()))
-            await self._store.hot.ask(_ERASE, [*own, *listed], [conversation, len(own)])
+            words = [conversation, len(own), *self._telling(project, conversation)]
+            await self._store.hot.ask(_ERASE, [*own, *listed], words)
         return len(parts)
 
-    async def _disown(self, conversation: ConversationId, user: UserId) -> None:
+    async def _disown(
+        self, project: ProjectId, conversation: ConversationId, user: UserId, kept_by: UserId | None
+    ) -> None:
+        if kept_by is not None:
+            await self._list_for(project, kept_by, conversation)
         keys = [schema.conversation(conversation, part) for part in ("m", "s", f"i:{user}")]
-        words: list[str | bytes] = [user]
+        keys.append(schema.adoption(schema.partition_of_conversation(conversation), project, user))
+        words: list[str | bytes] = [user, ERASED_AUTHOR, conversation, *self._telling(project, conversation)]
         for identifier, event, _ in await self._log(conversation):
             rewritten = _disowned(event, user)
             if rewritten != event:
                 words += [identifier, msgspec.json.encode(rewritten)]
         await self._store.hot.ask(_DISOWN, keys, words)
+
+    async def _list_for(self, project: ProjectId, user: UserId, conversation: ConversationId) -> None:
+        """Name a conversation among ``user``'s own: until now only the list of who began it did."""
+        own = schema.partition_of_user(project, user)
+        begun: bytes | None = await self._store.hot.ask(
+            "HGET", [schema.conversation(conversation, "m")], ["created_at"]
+        )
+        keys = [schema.person(project, user, "c"), schema.withdrawn(own, project, user)]
+        with contextlib.suppress(Withdrawn):  # erased as well, at the same time
+            await self._store.hot.ask(_HINT, keys, [begun or 0, conversation])
+
+    def _telling(self, project: ProjectId, conversation: ConversationId) -> list[str | bytes]:
+        """Return how a script tells those who show a conversation, and those who list it."""
+        partition = schema.partition_of_conversation(conversation)
+        events, hints = schema.conversation(conversation, "e"), schema.inbox_hints(partition, project)
+        return [self._store.publish_verb, events, _REWRITTEN, hints]
 
     async def _erase_lines(self, project: ProjectId, user: UserId) -> int:
         """The record goes last: until then it says which identifiers to look for, also after an interruption."""
@@ -252,30 +297,27 @@ class Privacy:
     # --- read
 
     async def _conversation(self, conversation: ConversationId, user: UserId) -> dict[str, Any]:
-        """What others said in the visitor's place, somebody who signed in during it say, is not the visitor's."""
+        """What was said while another was the one who spoke, before or after somebody signed in, is the other's."""
         head = await self._hash(schema.conversation(conversation, "m"))
-        theirs = (user, head.get("adopted"))
-        log = [
-            row for row in await self._log(conversation)
-            if row[1]["from"]["role"] != "visitor" or row[1]["from"]["user"] in theirs
-        ]  # fmt: skip
+        is_visitor = head.get("visitor") == user
+        theirs = {user, head.get("adopted", "")} if is_visitor else {user}
+        log = await self._log(conversation)
+        turns = list(_turns([event for _, event, _ in log]))
+        kept = [row for row, (_, speaker) in zip(log, turns, strict=True) if speaker in theirs]
         notes: list[Any] = await self._store.hot.ask(("XRANGE", schema.conversation(conversation, "n"), "-", "+"))
+        overlay = await self._hash(schema.conversation(conversation, "o"))
+        shown = {str(event["seq"]) for _, event, _ in kept}
         return {
             "conversation": conversation,
-            "visitor": True,
-            "head": head,
-            "messages": [_message(event, kid) for _, event, kid in log],
-            "notes": [msgspec.json.decode(fields[1]) for _, fields in notes],
-            "overlay": await self._hash(schema.conversation(conversation, "o")),
-        }
-
-    async def _entries_of(self, conversation: ConversationId, user: UserId) -> dict[str, Any]:
-        log = [row for row in await self._log(conversation) if _disowned(row[1], user) != row[1]]
-        return {
-            "conversation": conversation,
-            "visitor": False,
-            "messages": [_message(event, kid) for _, event, kid in log],
-        }
+            "visitor": is_visitor,
+            "head": head if is_visitor else {},
+            "messages": [_message(event, kid) for _, event, kid in kept],
+            "notes": [
+                note for note in (msgspec.json.decode(fields[1]) for _, fields in notes)
+                if _speaker_at(note["at"], turns) in theirs
+            ],
+            "overlay": {seq: value for seq, value in overlay.items() if seq in shown},
+        }  # fmt: skip
 
     async def _log(self, conversation: ConversationId) -> list[tuple[bytes, dict[str, Any], str]]:
         """Return the entries of a log: id, event, and the key that vouched."""
@@ -315,6 +357,19 @@ def _among(line: dict[str, Any], names: tuple[Identifier, ...]) -> list[list[str
 
 def _message(event: dict[str, Any], kid: str) -> dict[str, Any]:
     return {**event, "kid": kid} if kid else event
+
+
+def _turns(log: list[dict[str, Any]]) -> Iterator[tuple[UnixMs, str]]:
+    """Yield for each entry when it was, and who spoke as the visitor then: agents answer whoever spoke last."""
+    speaker = ""
+    for event in log:
+        if event["from"]["role"] == "visitor":
+            speaker = event["from"]["user"]
+        yield UnixMs(event["at"]), speaker
+
+
+def _speaker_at(at: UnixMs, turns: list[tuple[UnixMs, str]]) -> str:
+    return next((speaker for since, speaker in reversed(turns) if since <= at), "")
 
 
 def _disowned(event: dict[str, Any], user: UserId) -> dict[str, Any]:

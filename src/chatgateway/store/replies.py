@@ -48,7 +48,7 @@ def refusal(reply: str) -> StoreError:
         case "CONFLICT":
             return Conflict(detail or "changed meanwhile")
         case "NOTFOUND":
-            return NotFound(detail or "no such record")
+            return NotFound(detail or "such record")
         case "NOSCRIPT":
             return ScriptUnknown(text)
         case _ if word in _NOT_NOW:

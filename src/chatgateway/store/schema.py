@@ -54,7 +54,7 @@
 
 Channels (publications are hints; the streams are the truth):
 
-    cg:{T}:c:CONV:e             the encoded event, typing, read marks
+    cg:{T}:c:CONV:e             the encoded event, typing, read marks; "rewritten": what was read holds no more
     cg:{T}:c:CONV:a             for agents only: notes, identity, presence of the visitor
     cg:{T}:h:PROJECT            the inbox part changed: the conversation's id
     cg:{ctl}:bell               doorbell: the control log's committed version grew
@@ -139,6 +139,11 @@ def fence(partition: int) -> str:
 def conversation(conversation: ConversationId, part: str) -> str:
     """A conversation's key or channel: part ``m``, ``s``, ``i:AUTHOR``, ``n``, ``o``, ``e`` or ``a``."""
     return f"cg:{{{TAGS[partition_of_conversation(conversation)]}}}:c:{conversation}:{part}"
+
+
+def closed(project: ProjectId) -> str:
+    """What stands in a conversation's head instead of its project while it is being deleted: nobody's project."""
+    return f"erased/{project}"
 
 
 def conversations(partition: int) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from chatgateway.core.rotation import ControlEntry
-from chatgateway.errors import Conflict, NameTaken, StoreUnavailable
+from chatgateway.errors import AdminRejected, Conflict, NameTaken, StoreUnavailable
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.script import Argument, Script
@@ -64,6 +64,11 @@ class Intent(Protocol):
     @property
     def chain(self) -> str: ...
 
+    @property
+    def admin(self) -> str:
+        """The admin token on whose word the deed is done; "" for nobody's. A revoked one begins nothing any more."""
+        ...
+
     async def link(self) -> Link | None:
         """Return the entry after the present head, or None when it is in the chain already."""
         ...
@@ -107,13 +112,13 @@ async def transition(
 
     Without ``place`` no record is changed, and only the control log and the audit grow. However often the store
     executes one call, it takes effect once. Raises Conflict when the record has changed since, NameTaken when another
-    record carries the claimed name.
+    record carries the claimed name, AdminRejected when the intent's admin token was revoked before it was written.
     """
     chain = intent.chain if intent is not None else ""
     keys = [
         place.key if place is not None else schema.VERSION,
         *(schema.VERSION, schema.LOG, schema.audit(chain), schema.audit_head(chain)),
-        schema.request(secrets.token_hex(12)),
+        *(schema.request(secrets.token_hex(12)), schema.ADMINS),
     ]
     record = [place.prefix, expected, value or b"", *(claim or ("", ""))] if place is not None else ["", "", "", "", ""]
     entry = ["", "", "", "", "", ""]
@@ -122,7 +127,8 @@ async def transition(
     async with store.turns[chain] if intent is not None else nullcontext():
         for _ in range(_ATTEMPTS):
             link = await intent.link() if intent is not None else None
-            arguments = [*record, *entry, *(link or ("", "", "", ""))]
+            admin = intent.admin if intent is not None and link is not None else ""
+            arguments = [*record, *entry, *(link or ("", "", "", "")), admin]
             reply = await _answer(store, keys, arguments)
             match reply:
                 case [b"OK", revision, version]:
@@ -132,6 +138,8 @@ async def transition(
                     return Applied(int(revision), known)
                 case [b"RECORD"]:
                     raise Conflict("the record has changed since it was read")
+                case [b"ADMIN"]:
+                    raise AdminRejected(detail=f"{admin} was revoked meanwhile")
                 case [b"NAME"]:
                     raise NameTaken(claim.name if claim is not None else "")
                 case _:  # Somebody else's entry came first: place ours behind it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from chatgateway.store import schema
 from chatgateway.store.client import Store
@@ -18,19 +18,29 @@ from chatgateway.types import ConversationId, ProjectId, UserId
 SLICE = 1_000
 """Keys that are asked for together, so that nobody else waits long."""
 
+ERASED_AUTHOR: Final = "erased"
+"""Stands for whoever was erased: in others' histories, and in the heads of conversations that others keep."""
+
+_KEPT_BY_ACCOUNT: Final = (b"committed", b"finished", b"abandoned")
+"""States of an adoption in which the anonymous visitor is the account: decided, and not taken back."""
+
 
 @dataclass(slots=True)
 class Footprint:
     """Where one person was found."""
 
     visited: set[ConversationId] = field(default_factory=set[ConversationId])
-    """Conversations whose visitor the person is."""
+    """Conversations whose visitor the person is, and nobody else who is left."""
     joined: set[ConversationId] = field(default_factory=set[ConversationId])
-    """Conversations of others in which the person wrote, or signed in."""
-    identifiers: set[str] = field(default_factory=set[str])
-    """Keys of the identifiers that name the person."""
+    """Conversations of others in which the person wrote, or signed in; and those in ``kept_by``."""
+    kept_by: dict[ConversationId, UserId] = field(default_factory=dict[ConversationId, UserId])
+    """Conversations that the person began, and during which somebody else signed in."""
+    identifiers: dict[str, UserId] = field(default_factory=dict[str, UserId])
+    """Digests of the identifiers that name the person, and at whom each points: the person, or a stand-in."""
     stand_ins: set[UserId] = field(default_factory=set[UserId])
     """Proposed users who stand for the person: see store/identifiers.py."""
+    selves: set[UserId] = field(default_factory=set[UserId])
+    """Anonymous visitors whom the person was, as a receipt says. Those who were only shown may be somebody else."""
 
     def partitions(self) -> set[int]:
         """Return those that hold a conversation of the person's."""
@@ -51,13 +61,14 @@ async def keys(store: Store) -> AsyncIterator[list[str]]:
 async def footprint(store: Store, project: ProjectId, user: UserId) -> Footprint:
     """Return where ``user`` is found. What begins meanwhile may be missed: mark the person first, and look again."""
     found = Footprint()
-    pointing: dict[str, str] = {}
+    pointing: dict[str, UserId] = {}
     authored: set[ConversationId] = set()
     adopted: set[ConversationId] = set()
+    given = await _given(store, project, user)
     async for some in keys(store):
         metas: list[ConversationId] = []
-        adoptions: list[str] = []
-        pointers: list[str] = []
+        anonymous: list[UserId] = []
+        digests: list[str] = []
         proposed: list[UserId] = []
         for key in some:
             match _pieces(key):
@@ -65,22 +76,31 @@ async def footprint(store: Store, project: ProjectId, user: UserId) -> Footprint
                     metas.append(ConversationId(conversation))
                 case ["c", conversation, "i", author] if author == user:
                     authored.add(ConversationId(conversation))
-                case ["id", where, _] if where == project:
-                    pointers.append(key)
-                case ["u", where, _, "a"] if where == project:
-                    adoptions.append(key)
+                case ["id", where, digest] if where == project:
+                    digests.append(digest)
+                case ["u", where, other, "a"] if where == project:
+                    anonymous.append(UserId(other))
                 case ["u", where, other] if where == project:
                     proposed.append(UserId(other))
                 case _:
                     pass
         for conversation, (visitor, pending) in zip(metas, await _heads(store, project, metas), strict=True):
-            if visitor == user:
+            left = {visitor, pending} - {"", ERASED_AUTHOR}
+            keeper = given.get(conversation) or next(iter(left - {user}), None)
+            if user in left and keeper is None:
                 found.visited.add(conversation)
-            elif pending == user:
+            elif user in left:
                 found.joined.add(conversation)
-        adopted |= await _adopted(store, user, adoptions)
-        values: list[bytes | None] = await _each(store, "GET", ([key] for key in pointers))
-        pointing |= {key: value.decode() for key, value in zip(pointers, values, strict=True) if value}
+            if visitor == user and keeper is not None:
+                found.kept_by[conversation] = UserId(keeper)
+        for earlier, decided, conversations in await _adopted(store, project, user, anonymous):
+            found.selves.add(earlier)
+            if not decided:
+                adopted |= conversations
+        values: list[bytes | None] = await _each(
+            store, "GET", ([schema.identifier(project, digest)] for digest in digests)
+        )
+        pointing |= {digest: UserId(value.decode()) for digest, value in zip(digests, values, strict=True) if value}
         moved: list[bytes | None] = await _each(
             store, "HGET", ([schema.person(project, one), "moved"] for one in proposed)
         )
@@ -88,7 +108,7 @@ async def footprint(store: Store, project: ProjectId, user: UserId) -> Footprint
     found.visited |= await _of_project(store, project, adopted - found.visited)
     found.joined = (found.joined | await _of_project(store, project, authored)) - found.visited
     meaning = {user, *found.stand_ins}
-    found.identifiers |= {key for key, value in pointing.items() if value in meaning}
+    found.identifiers |= {digest: whom for digest, whom in pointing.items() if whom in meaning}
     return found
 
 
@@ -122,21 +142,37 @@ async def _heads(store: Store, project: ProjectId, conversations: Iterable[Conve
     heads: list[list[bytes | None]] = await _each(
         store, "HMGET", ([schema.conversation(one, "m"), "project", "visitor", "pending"] for one in conversations)
     )
+    own = (project.encode(), schema.closed(project).encode())
     return [
-        ((visitor or b"").decode(), (pending or b"").decode()) if where == project.encode() else ("", "")
+        ((visitor or b"").decode(), (pending or b"").decode()) if where in own else ("", "")
         for where, visitor, pending in heads
     ]
 
 
-async def _adopted(store: Store, user: UserId, keys: Iterable[str]) -> set[ConversationId]:
-    """Return what was decided to be the account's, and is not yet: nobody will finish it once they are erased."""
-    found: set[ConversationId] = set()
-    for account, state, conversations in await _each(
-        store, "HMGET", ([key, "account", "state", "conversations"] for key in keys)
-    ):
-        if account == user.encode() and state in (b"committed", b"abandoned"):
-            found |= {ConversationId(one.decode()) for one in conversations.split()}
-    return found
+async def _given(store: Store, project: ProjectId, user: UserId) -> dict[ConversationId, UserId]:
+    """Return which conversations of an anonymous visitor were decided to be an account's, and are not yet."""
+    key = schema.person(project, user, "a")
+    account, state, conversations = await store.hot.ask("HMGET", [key], ["account", "state", "conversations"])
+    if state != b"committed":
+        return {}
+    return {ConversationId(one.decode()): UserId(account.decode()) for one in conversations.split()}
+
+
+async def _adopted(
+    store: Store, project: ProjectId, user: UserId, anonymous: list[UserId]
+) -> list[tuple[UserId, bool, set[ConversationId]]]:
+    """Return which of ``anonymous`` the account adopted, whether that is finished, and their conversations.
+
+    What is not finished is the account's all the same: nobody will finish it once they are erased.
+    """
+    adoptions = await _each(
+        store, "HMGET", ([schema.person(project, one, "a"), "account", "state", "conversations"] for one in anonymous)
+    )
+    return [
+        (earlier, state == b"finished", {ConversationId(one.decode()) for one in conversations.split()})
+        for earlier, (account, state, conversations) in zip(anonymous, adoptions, strict=True)
+        if account == user.encode() and state in _KEPT_BY_ACCOUNT
+    ]
 
 
 async def _of_project(store: Store, project: ProjectId, conversations: set[ConversationId]) -> set[ConversationId]:

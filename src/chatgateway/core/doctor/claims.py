@@ -28,7 +28,13 @@ _PLACEHOLDER: Final = re.compile(
 _SECRETS: Final = re.compile(
     r"(?:^|[_-])(?:password|passwd|pwd|secret|api_?key|private_?key|credit_?card|ssn|iban|cvv)s?$"
 )
-_WHO: Final = frozenset({"id_missing", "claim_missing", "id_not_text", "ids_differ", "another_project", "claim_value"})
+_WHO: Final = frozenset(
+    {"id_missing", "claim_missing", "id_not_text", "ids_differ", "another_project", "claim_value", "another_profile"}
+)
+_NAMES: Final = frozenset(
+    {"fullname", "displayname", "firstname", "lastname", "givenname", "familyname", "surname", "nickname"}
+)
+"""What people call the claim with somebody's name."""
 
 
 def refusal(claims: Mapping[str, Any], profile: ClaimsProfile, project: ProjectId) -> str:
@@ -63,13 +69,13 @@ def examined(
     word = refusal(claims, profile, project)
     if word:
         alike = likeliest(claims, profile, project, profiles)
-        if word in _WHO and alike != profile.name and _distinctive(claims, profiles[alike], reader):
+        if word in _WHO and alike != profile.name and _is_of(claims, profiles[alike], reader, project):
             cause = f"this looks like a {alike} token, but the app reads {profile.name}"
             fix = f"chatgateway app set APP --profile {alike}, or write the claims of {profile.name}"
             yield Finding("another_profile", cause, fix, frozenset({word}))
         yield from (finding for finding in _causes(claims, reader, project, word) if finding)
     yield from _placeholders(claims)
-    yield from _misspelled(claims, reader)
+    yield from _misspelled(claims, reader, profiles)
     yield from _doubtful_ids(claims, reader)
     if readable := [name for name in claims if _SECRETS.search(_snake(name))]:
         fix = "leave it out, for whoever has a token can read it"
@@ -79,8 +85,13 @@ def examined(
         yield Finding("rights", cause, "leave it out; agents and their rights are made with chatgateway agent")
 
 
-def _distinctive(claims: Mapping[str, Any], other: ClaimsProfile, profile: ClaimsProfile) -> bool:
-    """Does ``other`` read a claim here that ``profile`` does not? What both read tells nothing apart."""
+def _is_of(claims: Mapping[str, Any], other: ClaimsProfile, profile: ClaimsProfile, project: ProjectId) -> bool:
+    """Does ``other`` know whom this names, by a claim that ``profile`` passes over or refuses?"""
+    if refusal(claims, other, project) in _WHO:
+        return False
+    own = {naming.claim[0] for naming in profile.identifiers if naming.form != "email"}
+    if any(name in claims for name in profile.foreign):
+        return not any(name in claims for name in own)
     reader = other.generation(claims)
     return any(reader.reads(name) and not profile.reads(name) for name in claims if name not in REGISTERED)
 
@@ -103,6 +114,8 @@ def _causes(
         case "claim_value":
             cause = f"sub is {shown(claims.get('sub'))}, and {profile.name} wants userexternal"
             yield Finding("sub_not_external", cause, 'write "sub": "userexternal"', frozenset({word}))
+        case "another_profile":
+            yield _foreign_id(claims, profile)
         case "claim_missing":
             yield _missing(claims, profile)
         case "table_expected" | "text_expected" | "email_shape" | "boolean_expected" | "list_expected" | "text_unsafe":
@@ -156,6 +169,13 @@ def _bad_id(claims: Mapping[str, Any], profile: ClaimsProfile, word: str) -> Fin
         cause = f"{' and '.join(present)} name two different people"
         return Finding("ids_differ", cause, "let them say the same, or send only one of them", explains)
     return None
+
+
+def _foreign_id(claims: Mapping[str, Any], profile: ClaimsProfile) -> Finding:
+    there = ", ".join(name for name in profile.foreign if name in claims)
+    cause = f"the token has {there}, by which other profiles name people, and the app reads {profile.name}"
+    fix = f"leave {there} out, and send {wanted(profile)}"
+    return Finding("another_profile", cause, fix, frozenset({"another_profile"}))
 
 
 def _foreign(claims: Mapping[str, Any], profile: ClaimsProfile, project: ProjectId) -> Iterator[Finding]:
@@ -243,15 +263,45 @@ def _placeholders(claims: Mapping[str, Any]) -> Iterator[Finding]:
             return
 
 
-def _misspelled(claims: Mapping[str, Any], profile: ClaimsProfile) -> Iterator[Finding]:
-    """Yield a claim that nobody reads, but whose name a read one nearly has."""
+def _misspelled(
+    claims: Mapping[str, Any], profile: ClaimsProfile, profiles: Mapping[str, ClaimsProfile]
+) -> Iterator[Finding]:
+    """Yield a claim that nobody reads, but whose name a read one nearly has, or that says the same elsewhere."""
     read = {_bare(claim[0]): claim[0] for claim in profile.claims}
     for name in claims:
-        meant = read.get(_bare(name))
-        if meant is not None and not profile.reads(name) and meant not in claims:
+        if profile.reads(name):
+            continue
+        meant = (read[_bare(name)],) if _bare(name) in read else _same(name, profile, profiles)
+        if meant and not any(one in claims for one in meant):
             cause = f"the claim {shown(name)} is not read by {profile.name}"
-            yield Finding("misspelled", cause, f"call it {meant}")
+            yield Finding("misspelled", cause, f"call it {' and '.join(meant)}")
             return
+
+
+def _same(name: str, profile: ClaimsProfile, profiles: Mapping[str, ClaimsProfile]) -> tuple[str, ...]:
+    """Return the claims by which ``profile`` says what ``name`` says in another profile, or out of habit."""
+    own = _meanings(profile)
+    if _bare(name) in _NAMES:
+        return own.get("name", ())
+    for other in profiles.values():
+        for generation in (other, *((other.newer[1],) if other.newer else ())):
+            for meaning, names in _meanings(generation).items():
+                if name in names and meaning in own:
+                    return own[meaning]
+    return ()
+
+
+def _meanings(profile: ClaimsProfile) -> dict[str, tuple[str, ...]]:
+    """Return which top-level claims say what in a profile; of the ways to write a name the best."""
+    meanings: dict[str, tuple[str, ...]] = {}
+    if profile.display_name:
+        meanings["name"] = tuple(part[0] for part in profile.display_name[0])
+    single = {
+        "short_name": profile.short_name, "email_proved": profile.email_proved, "emails": profile.emails,
+        "organization": profile.organization, "fields": profile.fields, "labels": profile.labels,
+        "timezone": profile.timezone, "language": profile.language,
+    }  # fmt: skip
+    return meanings | {meaning: (claim[0],) for meaning, claim in single.items() if claim is not None}
 
 
 def _doubtful_ids(claims: Mapping[str, Any], profile: ClaimsProfile) -> Iterator[Finding]:

@@ -91,13 +91,10 @@ def _of(outcome: Refusal | None, findings: Sequence[Finding], facts: Facts, veri
         also += tuple(
             finding_of(warning) for warning in verified.warnings if not any(warning == one.mistake for one in also)
         )
+        good = Diagnosis("ok", "", "", f"The token is good: {_whom(facts)}.", facts, (), verified)
         if not also:
-            return Diagnosis("ok", "", "", f"The token is good: {_whom(facts)}.", facts, (), verified)
-        first = also[0]
-        return Diagnosis(
-            "warn", "", first.mistake, f"The token is good, but {first.sentence[:1].lower()}{first.sentence[1:]}",
-            facts, also[1:_ALSO_MAX], verified,
-        )  # fmt: skip
+            return good
+        return replace(good.doubted(also[0]), also=also[1:_ALSO_MAX])
     first = next((finding for finding in findings if outcome in finding.explains), None) or finding_of(outcome)
     also = tuple(dict.fromkeys(finding for finding in findings if finding is not first))
     return Diagnosis("bad", outcome, first.mistake, first.sentence, facts, also[:_ALSO_MAX])

@@ -15,7 +15,7 @@ from chatgateway.core.token import Verified
 Verdict = Literal["ok", "warn", "bad"]
 """Good, good but something should be mended, refused."""
 
-Refusal = Reason | Literal["token_expired", "key_revoked", "identity_conflict"]
+Refusal = Reason | Literal["token_expired", "key_revoked", "identity_conflict", "forbidden"]
 """The verifier's word."""
 
 Mistake = Literal[
@@ -43,7 +43,7 @@ Mistake = Literal[
     "another_profile", "id_misspelled", "id_is_number", "email_is_text", "email_is_object", "isverified_outside",
     "isverified_missing", "boolean_as_text", "aud_without_project", "aud_other_project", "id_without_project",
     "sub_not_external", "placeholder", "rights", "readable_secret", "look_alike", "retiring_key", "misspelled",
-    "not_normalised",
+    "not_normalised", "id_of_nobody",
 ]  # fmt: skip
 """The doctor's words, finer than the verifier's. They never change meaning."""
 
@@ -108,6 +108,13 @@ class Diagnosis:
     """What else would be wrong, or should be mended."""
     verified: Verified | None = field(default=None, repr=False)
     """What the verifier made of it, when it takes the token."""
+
+    def doubted(self, finding: Finding) -> Diagnosis:
+        """Return what is to be said of a good token when somebody who knows more would have something mended."""
+        if self.verdict != "ok":
+            return replace(self, also=(*self.also, finding))
+        sentence = f"The token is good, but {finding.sentence[:1].lower()}{finding.sentence[1:]}"
+        return replace(self, verdict="warn", mistake=finding.mistake, sentence=sentence)
 
     def worsened(self, refusal: Refusal, finding: Finding) -> Diagnosis:
         """Return what is to be said when somebody who knows more than the token refuses it. The first fault stays."""

@@ -63,7 +63,7 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
     "key_pending": ("the key is not in force yet", "sign with the active key until this one is activated"),
     "key_revoked_long_ago": (
         "the key that signed it was revoked",
-        "put the project's present secret onto the server that signs",
+        "sign with a key of the project that is in force (chatgateway key list)",
     ),
     "exp_missing": ("the claim exp is missing", "add exp, in whole seconds since 1970 (iat plus the token's life)"),
     "iat_missing": ("the claim iat is missing", "add iat, the present time in whole seconds since 1970"),
@@ -141,12 +141,13 @@ SENTENCES: Final[Mapping[Refusal, tuple[str, str]]] = {
     "token_expired": ("the token has expired", "sign a fresh one whenever the page asks, and do not cache it"),
     "key_revoked": (
         "the key that signed it was revoked or regenerated within the last day",
-        "put the project's new secret onto the server that signs",
+        "sign with a key of the project that is in force (chatgateway key list)",
     ),
     "identity_conflict": (
         "the token's identifiers belong to two different people here",
-        "send only one of them, or correct the records (chatgateway user list)",
+        "send only one of them, or correct the records (chatgateway user conflicts)",
     ),
+    "forbidden": ("the person whom it names was blocked", "let them in again with chatgateway user unblock"),
 }
 """Cause and cure."""
 

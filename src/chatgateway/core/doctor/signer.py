@@ -83,7 +83,10 @@ def examined(
     found = match(loose, ring)
     findings = [*_of_algorithm(loose, ring, found), *_of_kid(loose, ring, found)]
     if found is not None:
-        return found, [*findings, *_of_state(found, now, revoked)]
+        # A dead key is why; which algorithms are left, or what the token calls the key, comes after.
+        state = _of_state(found, ring, now, revoked)
+        dead = found.key.dead or found.key.kid in revoked
+        return found, [*state, *findings] if dead else [*findings, *state]
     if loose.signature:
         findings += _nearest(loose, ring, project, elsewhere)
     return None, findings
@@ -119,7 +122,7 @@ def _of_algorithm(loose: Loose, ring: KeyRing, found: Match | None) -> Iterator[
         cause = "the token is signed with HS256, and this project has only public keys"
         fix = f"sign with your private key and {wanted}, or make a secret with chatgateway key add"
         yield _refusing("only_public_keys", cause, fix)
-    elif usable:
+    elif usable and not (found and found.key.dead and found.algorithm == claimed):
         with_it = f", though with the right key ({found.kid})" if found else ""
         cause = f"the token is signed with {claimed}{with_it}"
         yield _refusing("alg_variant", cause, f"sign with {wanted}, for a key of this project has one algorithm")
@@ -155,7 +158,7 @@ def _beyond_reach(found: Match, ring: KeyRing) -> bool:
     return found.key.kid not in kind[:KEYS_TRIED_MAX]
 
 
-def _of_state(found: Match, now: UnixMs, revoked: Container[KeyId]) -> Iterator[Finding]:
+def _of_state(found: Match, ring: KeyRing, now: UnixMs, revoked: Container[KeyId]) -> Iterator[Finding]:
     key = found.key
     if key.state == "pending":
         cause = f"the key {key.kid} is not in force yet"
@@ -163,7 +166,9 @@ def _of_state(found: Match, now: UnixMs, revoked: Container[KeyId]) -> Iterator[
     elif key.dead or key.kid in revoked:
         when = "" if key.revoked_at is None else f" {spoken(now - key.revoked_at)} ago"
         cause = f"it is signed with the key {key.kid}, which was revoked{when}"
-        fix = "put the project's present secret onto the server that signs, and restart it"
+        fix = "sign with a key that is in force (chatgateway key list), and make one with key add if there is none"
+        if key.algorithm == "HS256" and ring.usable("HS256"):
+            fix = "put the project's present secret onto the server that signs, and restart it"
         yield _refusing("dead_key", cause, fix)
     elif key.state == "retiring":
         cause = f"the key {key.kid} is retiring"

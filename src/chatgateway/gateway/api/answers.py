@@ -89,13 +89,13 @@ def _as_peers(error: Exception) -> Exception:
             return error
 
 
-async def read(request: Request, shape: type[T]) -> T:
-    """Return the request's JSON body. Raises Malformed, TooBig."""
+async def read(request: Request, shape: type[T], *, optional: bool = False) -> T:
+    """Return the request's JSON body; an ``optional`` one that is absent says nothing. Raises Malformed, TooBig."""
     body = bytearray()
     async for chunk in chunks(request, parts_of(request).settings.inbound_max_bytes):
         body += chunk
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.decode(body or b"{}" if optional else body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The body is not what this address expects: {str(error).rstrip('.')}.") from error
 

@@ -126,8 +126,9 @@ async def _known(parts: Parts, app: App, cookie: str | None, now: UnixMs) -> Cre
         return None
     try:
         held = credentials.read(cookie, parts.credential_ring, now)
-        if held.kind != "anonymous" or (held.project, held.app) != (app.project, app.id):
-            return None
+        ours = held.kind == "anonymous" and held.user.startswith(COOKIE_USER)
+        if not ours or (held.project, held.app) != (app.project, app.id):
+            return None  # a page can set a cookie too: what a page holds must not become a credential of two years
         await parts.sign_in.require_unmarked(held)
     except (TokenRejected, TokenExpired, SignedOut, IdentityErased):
         return None

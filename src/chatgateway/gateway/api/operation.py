@@ -71,6 +71,8 @@ class Operation:
     gate: Gate = "policy"
     takes: Any = None
     """Of the body: a Struct, or several that their tag tells apart."""
+    optional: bool = False
+    """May the body be absent? Then it says nothing."""
     lines: type[msgspec.Struct] | None = None
     """Of each line of a body that the handler reads by itself."""
     query: type[msgspec.Struct] | None = None

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from chatgateway.errors import ChatGatewayError, Malformed, MethodUnknown, NotJson
+from chatgateway.errors import AppUnknown, ChatGatewayError, Forbidden, Malformed, MethodUnknown, NotJson
 from chatgateway.gateway import cors
 from chatgateway.gateway.api.admin.bearer import admin_of, require_scope, still_good
 from chatgateway.gateway.api.answers import answer, parts_of, read, refuse
@@ -83,6 +83,11 @@ class Resource(BaseRoute):
         try:
             given = await self._perform(operation, request, headers)
         except ChatGatewayError as error:
+            if isinstance(error, Forbidden | AppUnknown):  # of a token, and of an admin token, the log hears elsewhere
+                log.info(
+                    "request.refused", method=operation.method, path=operation.path, code=error.code,
+                    detail=error.detail, origin=request.headers.get("origin"),
+                )  # fmt: skip
             return refuse(error, headers)
         except Exception as error:  # noqa: BLE001  the outermost frame of a request
             log.error("request.failed", method=operation.method, path=operation.path, exc_info=error)
@@ -110,10 +115,16 @@ class Resource(BaseRoute):
         body = None
         if operation.takes is not None:
             _require_json(operation, request)
-            body = await read(request, operation.takes)
-        if operation.auth == "admin":
+            body = await read(request, operation.takes, optional=operation.optional)
+        if operation.auth == "session":
+            # A body may come long after its head. Whose trust has ended ends nobody else's.
+            who.require_trust()
+        elif operation.auth == "admin":
             who = await still_good(parts, operation, who, path)
-        return await operation.handle(Call(parts, request, who, path, query, body, caller, headers))
+        given = await operation.handle(Call(parts, request, who, path, query, body, caller, headers))
+        if operation.auth == "session" and operation.method == "GET":
+            who.require_trust()  # what was read is handed to nobody whose trust ended meanwhile
+        return given
 
 
 def resources(operations: Iterable[Operation]) -> list[BaseRoute]:

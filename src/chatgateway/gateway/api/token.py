@@ -81,13 +81,15 @@ async def exchange_token(call: Call[Caller, Wanted, None]) -> Granted:
 
 
 async def granted(parts: Parts, admitted: Admitted) -> Granted:
-    """Return what the holder of a new session is told. Raises StoreError."""
+    """Return what the holder of a new session is told. Raises StoreError, PeerError when trust ended meanwhile."""
     identity = admitted.identity
+    unread = await _unread(parts, admitted) if admitted.meets_policy else 0
+    parts.admission.judge(admitted.grounds)
     return Granted(
         session_token=admitted.token, session=admitted.grounds.session, user=identity.user,
         identity=identity.assurance, token_type=SCHEME,
         expires_in=max(0, identity.expires_at - parts.node.now()) // 1000, expires_at=identity.expires_at,
-        unread=await _unread(parts, admitted) if admitted.meets_policy else 0,
+        unread=unread,
         policy=admitted.policy, meets_policy=admitted.meets_policy, name=identity.name, email=admitted.email,
         email_proved=admitted.email_proved, adoptable=list(admitted.adoptable),
     )  # fmt: skip

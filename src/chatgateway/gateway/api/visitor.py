@@ -215,6 +215,7 @@ async def sign_out(call: Call[Visit, SignOut, None]) -> None:
     who, parts = call.who, call.parts
     now = await parts.store.now()
     if isinstance(who.identity, Anonymous):
+        parts.pace.require_departure(call.caller.address)
         await parts.departure.of_stranger(who.project, who.user, now, who.identity.expires_at)
     elif call.body.everywhere:
         await parts.departure.everywhere(who.project, who.user, now)
@@ -264,7 +265,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/sign_out", "Sign out: this browser, or everywhere.", sign_out, "session", "leaving",
-        takes=SignOut, errors=(SignedOut,),
+        takes=SignOut, optional=True, errors=(SignedOut,),
         details="The token is dead when this is answered. POST /v1/token makes a new anonymous visitor.",
     ),
 )  # fmt: skip

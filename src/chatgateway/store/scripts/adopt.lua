@@ -25,7 +25,7 @@ if marks[1] and tonumber(ARGV[4]) <= tonumber(marks[1]) then return redis.error_
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
 
 local held = redis.call('HMGET', KEYS[1], 'state', 'account', 'session', 'kid', 'at', 'undone_at', 'undone_by',
-  'conversations', 'signed')
+  'conversations', 'signed', 'signed_at')
 if held[1] then
   if held[2] ~= account then return redis.error_reply('REFUSED taken') end
   if held[1] ~= 'committed' and held[1] ~= 'finished' then return redis.error_reply('REFUSED undone') end
@@ -38,17 +38,21 @@ if held[9] and held[9] ~= account then return redis.error_reply('REFUSED taken')
 local dead = redis.call('HMGET', KEYS[4], '*', 'blocked', 'erased')
 if dead[1] or dead[2] or dead[3] then return redis.error_reply('REFUSED signed_out') end
 
-local kept, said_at = {}, 0
+local kept, said_at, signed_at = {}, 0, tonumber(held[10] or now)
 for _, conversation in ipairs(redis.call('ZREVRANGE', KEYS[5], 0, tonumber(ARGV[10]) - 1)) do
-  local meta = redis.call('HMGET', ARGV[11] .. conversation .. ':m', 'project', 'visitor', 'pending', 'said_at')
+  local meta = redis.call('HMGET', ARGV[11] .. conversation .. ':m', 'project', 'visitor', 'pending', 'said_at', 'created_at')
   if meta[1] == ARGV[5] and meta[2] == ARGV[6] then
     if meta[3] and meta[3] ~= account then return redis.error_reply('REFUSED taken') end
-    kept[#kept + 1] = conversation
-    said_at = math.max(said_at, tonumber(meta[4] or '0'))
+    -- Only what was there when the account signed in: what somebody with the same credential began since are words
+    -- that nobody has seen.
+    if tonumber(meta[5] or '0') <= signed_at then
+      kept[#kept + 1] = conversation
+      said_at = math.max(said_at, tonumber(meta[4] or '0'))
+    end
   end
 end
 if not held[9] then
-  redis.call('HSET', KEYS[1], 'signed', account)
+  redis.call('HSET', KEYS[1], 'signed', account, 'signed_at', string.format('%.0f', now))
   redis.call('PEXPIRE', KEYS[1], ARGV[12])
 end
 if #kept == 0 then return redis.error_reply('REFUSED nothing') end

@@ -60,7 +60,10 @@ if version < fence and not decided then return redis.error_reply('STALE ' .. fen
 local marks = decided and {} or redis.call('HMGET', KEYS[5], '*', 'blocked', session, 'erased')
 if marks[4] then return redis.error_reply('WITHDRAWN erased') end
 if marks[2] then return redis.error_reply('WITHDRAWN blocked') end
-if marks[1] and tonumber(ARGV[5]) <= tonumber(marks[1]) then return redis.error_reply('WITHDRAWN signed_out') end
+-- A stranger, for whom no key vouches, is nobody any more once they signed out, whenever the credential was minted.
+if marks[1] and (side == 'visitor' and ARGV[7] == '' or tonumber(ARGV[5]) <= tonumber(marks[1])) then
+  return redis.error_reply('WITHDRAWN signed_out')
+end
 if marks[3] then return redis.error_reply('WITHDRAWN ' .. marks[3]) end
 
 if decided and redis.call('HEXISTS', KEYS[5], 'erased') == 1 then return redis.error_reply('WITHDRAWN erased') end

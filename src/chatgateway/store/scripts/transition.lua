@@ -6,18 +6,25 @@
 -- changes nothing the second time and answers as the first time.
 --
 -- KEYS  1 the record's hash   2 versions (hash)   3 control log (stream)   4 audit (stream)   5 audit head (hash)
---       6 the request's answer (string)
+--       6 the request's answer (string)   7 admin tokens (hash)
 -- ARGV  1 prefix of the record's fields   2 expected revision, "" to change no record   3 new value, "" to remove it
 --       4 claimed name, or ""   5 its owner
 --       6 control entry's id, or ""   7 kind   8 project   9 subject   10 why
 --       11 at   12 previous audit hash   13 audit seq, or ""   14 audit hash   15 encoded audit entry
+--       16 the admin token on whose word it is done, or ""
 -- Returns {OK, the record's revision, control-log version or 0}; {RECORD}, {NAME} or {AUDIT} says which of them
--- somebody else changed first, and then nothing was written
+-- somebody else changed first, {ADMIN} that the admin token was revoked, and then nothing was written
 local answered = redis.call('GET', KEYS[6])
 if answered then
   return {'OK', string.match(answered, '^(%d+) (%d+)$')}
 end
 
+if ARGV[16] ~= '' then
+  local admin = redis.call('HGET', KEYS[7], ARGV[16] .. ':value')
+  if not admin or string.find(admin, '"revoked_at":%d') then
+    return {'ADMIN'}
+  end
+end
 local revision_field = ARGV[1] .. 'revision'
 local name_field = 'name:' .. ARGV[4]
 if ARGV[2] ~= '' then

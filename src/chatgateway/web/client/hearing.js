@@ -247,8 +247,8 @@ function error(state, frame, event) {
     return [{ ...state, outbox: refused(state.outbox, frame, event.now) }, frame.retry === undefined || frame.retry === "no" ? [told] : []]
   }
   const asked = state.commands[frame.ref]
-  // Nobody asked: a chat that was followed is no longer this person's (it was given back elsewhere).
-  if (!asked && frame.code === "conversation_unknown" && state.conversations[frame.ref]) return [outOfReach(state, frame.ref), [told]]
+  // Nobody asked: a chat is no longer this person's (it was given back elsewhere), or no longer anybody's (it was erased).
+  if (!asked && frame.code === "conversation_unknown" && (state.conversations[frame.ref] || state.heads[frame.ref])) return [outOfReach(state, frame.ref), [told]]
   if (!asked) return [state, [told]]
   let next = answered(state, frame.ref)
   const effects = [told]

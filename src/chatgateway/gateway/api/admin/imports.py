@@ -58,8 +58,13 @@ async def import_users(call: AdminCall) -> PeopleImported:
         async for chunk in chunks(call.request, call.parts.settings.import_max_bytes):
             file.write(chunk)
         file.seek(0)
-        await still_good(call.parts, OPERATIONS[0], call.who, call.path)
-        imported = await people.import_people(office, project, lines_of(file), on_failure=on_failure)
+
+        async def may_go_on() -> None:
+            await still_good(call.parts, OPERATIONS[0], call.who, call.path)
+
+        imported = await people.import_people(
+            office, project, lines_of(file), on_failure=on_failure, may_go_on=may_go_on
+        )
     return PeopleImported(
         lines=imported.lines,
         created=imported.created,

@@ -34,7 +34,7 @@ class GatewayOffice(Office):
     """An office inside a gateway, whose node remembers what is withdrawn: it follows the control log as all do."""
 
     def __init__(self, parts: Parts, admin: AdminRecord) -> None:
-        super().__init__(parts.store, parts.sealer, admin.actor)
+        super().__init__(parts.store, parts.sealer, admin.actor, admin=admin.id)
         self._parts = parts
 
     @cached_property

@@ -268,10 +268,7 @@ async def forget_identifier(call: AdminCall) -> PersonShown:
     office, project = await _there(call)
     kind: Any = call.path["kind"]
     identifier = Identifier(kind, call.path["text"])
-    person = await _known(people.find(office, project, call.path["user"]))
-    if identifier not in person.names:
-        raise RecordUnknown("This person is not named by that identifier.")
-    return PersonShown.of(await people.forget_identifier(office, project, person.user, identifier))
+    return PersonShown.of(await _known(people.forget_identifier(office, project, call.path["user"], identifier)))
 
 
 async def list_conflicts(call: AdminCall) -> ConflictsShown:
