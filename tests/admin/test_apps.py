@@ -116,7 +116,9 @@ class TestApp:
         assert await recorded(office, shop.id) == before
 
     async def test_that_carries_over_comes_with_a_warning(self, office: Office, shop: Project) -> None:
-        app = await apps.create(office, shop.id, AppChange(name="Site", adoption="carry_over"))
+        app = await apps.create(
+            office, shop.id, AppChange(name="Site", origins=("https://a.example",), adoption="carry_over")
+        )
         assert len(apps.warnings(app)) == 1
         assert apps.warnings(await apps.change(office, app.id, AppChange(adoption="ask"))) == ()
 

@@ -131,7 +131,7 @@ class TestRegenerate:
         os.write(ours, b"n\n")
         assert process.wait(timeout=30) == 1
         os.close(ours)
-        assert b"0 sessions will end" in shown
+        assert b"0 connected sessions will end" in shown
         assert command("key", "list", shop["project"]).out == before
 
     async def test_is_a_failure_when_a_living_node_does_not_confirm(self, command: Command) -> None:

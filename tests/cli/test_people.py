@@ -25,7 +25,12 @@ def project(command: Command) -> str:
     """A project with two people."""
     made: str = command("project", "create", "People shop", "--json").json["project"]
     ran = command("user", "import", made, "-", "--json", stdin=lines(ADA, {"external_id": "bob", "name": "Bob"}))
-    assert ran.json == {"created": 2, "known": 0, "failed": 0, "lines": 2}
+    answer = ran.json
+    assert {name: answer[name] for name in ("created", "known", "failed", "lines")} == {
+        "created": 2, "known": 0, "failed": 0, "lines": 2,
+    }  # fmt: skip
+    assert [(one["line"], one["external_id"]) for one in answer["people"]] == [(1, "ada"), (2, "bob")]
+    assert all(one["user"].startswith("usr_") for one in answer["people"])
     return made
 
 
@@ -38,7 +43,7 @@ class TestImport:
         file = tmp_path / "people.jsonl"
         file.write_text(lines(ADA))
         ran = command("user", "import", project, str(file), "--json")
-        assert ran.json == {"created": 0, "known": 1, "failed": 0, "lines": 1}
+        assert (ran.json["created"], ran.json["known"], ran.json["errors"]) == (0, 1, [])
         assert "1 lines: 0 created, 1 known before, 0 failed" in ran.err
 
     def test_reports_bad_lines_by_number_and_fails_at_the_end(self, command: Command, project: str) -> None:
@@ -46,6 +51,9 @@ class TestImport:
         ran = command("user", "import", project, "-", "--json", stdin=bad)
         assert ran.status == 1
         assert json.loads(ran.out)["created"] == 1
+        errors = json.loads(ran.out)["errors"]
+        assert [one["line"] for one in errors] == [1, 3, 4]
+        assert all(one["sentence"].endswith(".") for one in errors)
         reported = [line.partition(":")[0] for line in ran.err.splitlines() if line.startswith("line ")]
         assert reported == ["line 1", "line 3", "line 4"]
         assert command("user", "show", project, "carol").status == 0

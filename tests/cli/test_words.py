@@ -127,10 +127,40 @@ class TestStatus:
             raise error
 
         monkeypatch.setattr(EmbeddedStore, "start", start)
+        (tmp_path / "something").touch()
         with pytest.raises(SystemExit) as caught:
-            cli.main(["project", "list", "--data", str(tmp_path / "d")])
+            cli.main(["project", "list", "--data", str(tmp_path)])
         assert caught.value.code == status
         assert str(error) in capsys.readouterr().err
+
+    def test_of_a_place_without_data_is_3_and_founds_none(self, command: Command, tmp_path: Path) -> None:
+        """A typing error in --data must not leave a store behind."""
+        for arguments in (("project", "list"), ("key", "list", "prj_1"), ("key", "generate-pair", "prj_1")):
+            ran = command(*arguments, "--data", str(tmp_path / "dtaa"))
+            assert (ran.status, ran.out) == (3, "")
+            assert f"no data at {tmp_path / 'dtaa'} (did you mean --data?)" in ran.err
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("noun", ["app", "agent", "admin", "audit"])
+    def test_of_a_list_of_an_unknown_project_is_1(self, command: Command, noun: str) -> None:
+        ran = command(noun, "list", "prj_nobody")
+        assert (ran.status, ran.out) == (1, "")
+        assert ran.err == f"chatgateway: There is no project prj_nobody, in {command.data}.\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("agent", "link", "Nobody"), "There is no agent 'Nobody', in "),
+            (("admin", "revoke", "adm_nobody", "--yes"), "There is no admin token adm_nobody, in "),
+            (("token", "explain", "app_nobody"), "There is no such app; check the id in data-app. (in "),
+        ],
+    )
+    def test_of_an_unknown_name_comes_with_a_sentence(
+        self, command: Command, arguments: tuple[str, ...], sentence: str
+    ) -> None:
+        ran = command(*arguments)
+        assert ran.status == 1
+        assert ran.err.startswith(f"chatgateway: {sentence}{command.data}")
 
     def test_of_what_does_not_exist_is_1(self, command: Command) -> None:
         ran = command("project", "show", "prj_nobody")

@@ -18,8 +18,9 @@ from tests.gateway.page import code
 from chatgateway.admin.people import LINE_MAX_BYTES
 from chatgateway.core.person import Identifier
 from chatgateway.gateway.api.admin.imports import FAILURES_MAX
+from chatgateway.store import schema
 from chatgateway.store.client import Store
-from chatgateway.types import ExternalId
+from chatgateway.types import ExternalId, UserId
 
 LINES = {"Content-Type": "application/x-ndjson"}
 IDS = [
@@ -75,6 +76,13 @@ class TestUpsert:
         assert gone["external_id"] == ""
         assert code(await own.there("GET", path)) == (404, "user_unknown")
         assert code(await own.there("DELETE", path)) == (404, "user_unknown")
+
+    async def test_never_makes_a_stores_key_of_an_id(self, indoors: Indoors, own: Operator) -> None:
+        # Beside a person's record lie keys of other kinds, whose names go on after a colon.
+        beside = schema.person(indoors.project.id, UserId("usr_1:c"))
+        await indoors.store.hot.ask(("SET", beside, "no record"))
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/block"), ("GET", "/export"), ("GET", "/history")):
+            assert code(await own.there(method, f"/users/usr_1%3Ac{path}")) == (404, "user_unknown")
 
     async def test_takes_no_id_that_looks_like_another(self, own: Operator) -> None:
         for bad in ("%00", "%0A", "%20a", "a%20", "%E2%80%8B", "%EE%80%80"):

@@ -124,8 +124,9 @@ def _sentence(error: ChatGatewayError) -> str:
     if isinstance(error, NameTaken):
         return f"Somebody is called {error} already; choose another name."
     # A class's own sentence is the same for all; one that was written for the occasion says everything.
-    general = isinstance(error, PeerError) and error.detail and str(error) == error.sentence
-    return f"{error}{f' ({error.detail})' if general else ''}{place and f' ({place[2:]})'}"
+    if isinstance(error, PeerError) and error.detail and str(error) == error.sentence:
+        place = f", {error.detail}{place}"
+    return f"{error} ({place[2:]})" if place else str(error)
 
 
 def _failed(sentence: str, status: int) -> int:

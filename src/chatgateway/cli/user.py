@@ -147,7 +147,7 @@ async def import_users(at: Opened, *, project: str, file: BinaryIO, as_json: boo
         at, found, file, on_failure=on_failure, on_person=on_person, on_progress=on_progress
     )
     click.echo(str(imported), err=True)
-    row: dict[str, object] = imported._asdict() | {"lines": imported.lines}
+    row: dict[str, object] = {**imported._asdict(), "lines": imported.lines}
     if as_json:
         row |= {name: sorted(rows, key=_line) for name, rows in (("errors", failures), ("people", told_of))}
     answer.record(row, as_json)
@@ -254,8 +254,8 @@ async def unblock(at: Opened, *, project: str, user: str, as_json: bool) -> None
 async def conflicts(at: Opened, *, project: str, limit: int, as_json: bool) -> None:
     """List tokens that were refused because their identifiers name two people, the latest first.
 
-    Nobody was changed. What is settled names two people no longer. To end a conflict, correct the server that signs them, or let one identifier go (user
-    forget-identifier).
+    Nobody was changed. What is settled names two people no longer. To end a conflict, correct the server that signs
+    them, or let one identifier go (user forget-identifier).
     """
     found = await at.projects.get_project(ProjectId(project))
     rows = [
