@@ -62,7 +62,7 @@ class TestStarting:
 
     async def test_a_data_directory_that_somebody_else_holds_is_status_5(self, tmp_path: Path) -> None:
         place = Place(tmp_path)
-        assert (await Operator(place)("project", "list")).status == 0
+        assert (await Operator(place)("project", "create", "Shop", "--json")).status == 0
         lock = os.open(place.data / "store/store.lock", os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -93,7 +93,7 @@ class TestStarting:
 
     async def test_a_lost_master_key_is_refused_with_what_to_do(self, tmp_path: Path) -> None:
         place = Place(tmp_path)
-        assert (await Operator(place)("project", "list")).status == 0
+        assert (await Operator(place)("project", "create", "Shop", "--json")).status == 0
         (place.data / "master.key").unlink()
         status, said = await serve(place)
         assert status == 3
@@ -179,10 +179,11 @@ class TestOnTheSocket:
             goodbye, code = await stranger.ended()
             assert goodbye is not None
             assert (goodbye.code, goodbye.retry, code) == (4403, "no", 4403)
-            assert "chatgateway app set APP --origin" in goodbye.sentence
+            cure = f"--origin {origin}" if origin else "--absent-origin"
+            assert f"chatgateway app set {site.app} {cure}" in goodbye.sentence
         status, error = await exchange(house, {"app": site.app}, origin="https://evil.example")
         assert (status, error["code"]) == (403, "origin_forbidden")
-        assert "chatgateway app set APP --origin" in error["sentence"]
+        assert f"chatgateway app set {site.app} --origin https://evil.example" in error["sentence"]
 
     async def test_an_app_that_wants_signed_visitors_lets_no_stranger_in(self, house: House) -> None:
         site = await house.operator.site("Signed", "--policy", "signed")

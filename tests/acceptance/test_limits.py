@@ -179,7 +179,7 @@ class TestRefs:
     async def test_reserved_commands_say_so(self, house: House, site: Site) -> None:
         async with await Client.visitor(house.nodes[0], site) as visitor:
             begun = await visitor.start("hi")
-            for verb in ("adopt", "unadopt", "redact", "ask_to_verify", "prove_email"):
+            for verb in ("redact", "ask_to_verify"):
                 answer = await visitor.ask(verb, conversation=begun.conversation, seq=1)
                 assert answer.code == "frame_rejected"
                 assert "reserved" in answer.sentence

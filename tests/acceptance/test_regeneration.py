@@ -55,7 +55,7 @@ async def test_regenerating_one_of_three_keys_ends_exactly_its_sockets_of_fifty(
     ran = await operator("key", "regenerate", site.project, second, "--yes", "--secret-file", str(secret_file))
     assert ran.status == 0, ran.err
     assert "2 of 2 nodes confirmed, 12 sessions ended" in ran.out
-    assert "12 sessions will end; 12 of them can fetch a fresh token" in ran.err
+    assert "12 connected sessions will end; 12 of them return by themselves once their server signs" in ran.err
     # From here on nothing of the old key may take effect: where its conversations stand now, they stay.
     async with await Client.agent(house.nodes[0], "Eve") as witness:
         tops = {one.conversation: len(await read_log(witness, one.conversation)) for one in doomed}

@@ -239,10 +239,10 @@ class TestConflicts:
         office.reports.conflict(shop.id, AppId("app_1"), both)
         (found,) = await people.conflicts(office, shop.id)
         assert found.report.identifiers == both
-        assert found.users == (bob, ada)
+        assert (found.users, found.settled) == ((bob, ada), False)
         await people.forget_identifier(office, shop.id, ada, both[1])
         (found,) = await people.conflicts(office, shop.id)
-        assert found.users == (bob, None)
+        assert (found.users, found.settled) == ((bob, None), True)
         assert await told_of(office, mail, "u-2", **proved) == bob
 
     async def test_of_an_unknown_project_are_not_listed(self, office: Office) -> None:

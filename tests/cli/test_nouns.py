@@ -156,6 +156,12 @@ class TestAgent:
         assert linked["link"].startswith("http://127.0.0.1:8080/agent#login=cgl_")
         link = command("agent", "link", "Lin", "--json", CHATGATEWAY_PUBLIC_URL="https://chat.example").json["link"]
         assert link.startswith("https://chat.example/agent#login=cgl_")
+        guessed = command("agent", "link", "Lin", "--json")
+        assert "assumes that the gateway answers at http://127.0.0.1:8080" in guessed.err
+        told = command("agent", "link", "Lin", "--json", "--public-url", "https://here.example/")
+        assert told.json["link"].startswith("https://here.example/agent#login=cgl_")
+        assert told.err == ""
+        assert command("agent", "link", "Lin", "--public-url", "here.example").status == 2
         assert [row["name"] for row in command("agent", "list", shop["project"], "--json").json] == ["Lin", "Maria"]
         assert command("agent", "passwd", "Maria", "--yes", stdin="another horse\n").status == 0
         assert command("agent", "remove", "Maria", "--yes").status == 0

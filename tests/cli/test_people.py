@@ -67,6 +67,7 @@ class TestShow:
     def test_says_all_that_is_known_and_what_is_locked(self, command: Command, project: str) -> None:
         shown = command("user", "show", project, "ada", "--json").json
         assert (shown["name"], shown["email"], shown["email_proved"]) == ("Ada Lovelace", "ada@shop.example", True)
+        assert shown["own_groups"] == ["7"]
         assert (shown["groups"], shown["fields"]) == (["1", "2", "7"], {"plan": "gold"})
         assert {"name", "email", "groups"} <= set(shown["signed"])
         assert "external_id ada" in shown["identifiers"]
@@ -87,6 +88,8 @@ class TestEdit:
         ran = command("user", "edit", project, "ada", "--name", "Eve", "--organization", "Engines", "--json")
         assert (ran.json["name"], ran.json["organization"], ran.json["locked"]) == ("Ada Lovelace", "Engines", ["name"])
         assert "name" in ran.err
+        locked = command("user", "edit", project, "ada", "--name", "Eve")
+        assert (locked.status, "vouches for it: name" in locked.err) == (1, True), "nothing was changed"
 
 
 class TestExport:
@@ -116,6 +119,11 @@ class TestErase:
         unasked = command("user", "erase", project, "dora")
         assert unasked.status == 2
         assert "--yes" in unasked.err
+        for verb in ("erase", "block"):
+            rehearsed = command("user", verb, project, "dora", "--dry-run")
+            assert rehearsed.status == 0
+            assert "0 connected sessions would end" in rehearsed.err
+        assert command("user", "show", project, "dora", "--json").json["blocked"] is False
         ran = command("user", "erase", project, "dora", "--yes", "--json")
         assert (ran.json["user"], ran.json["nodes_silent"]) == (user, [])
         assert "for ever" in ran.err
@@ -148,17 +156,23 @@ class TestProjectAndApp:
     def test_are_set(self, command: Command, project: str) -> None:
         assert command("project", "set", project, "--identify-by-email", "--json").json["identify_by_email"] is True
         assert command("project", "set", project, "--name", " ").status == 1
-        app = command("app", "create", project, "Site", "--policy-reported", "signed", "--json").json
+        app = command("app", "create", project, "Site", "--policy-reported", "signed", "--json")
+        assert "no page may embed it yet" in app.err
+        app = app.json
         assert (app["policy"], app["policy_reported"], app["adoption"]) == ("anyone", "signed", "ask")
         ran = command("app", "set", app["app"], "--adoption", "carry_over", "--one-time-tokens", "--json")
         assert (ran.json["adoption"], ran.json["one_time_tokens"]) == ("carry_over", True)
         assert "adopts unasked" in ran.err
         silent = command(
-            "app", "set", app["app"], "--adoption", "never", "--policy-reported", "none", "--require-expiry", "report",
-            "--json",
+            "app", "set", app["app"], "--origin", "https://shop.example", "--adoption", "never",
+            "--policy-reported", "none", "--require-expiry", "report", "--json",
         )  # fmt: skip
         assert (silent.json["policy_reported"], silent.json["require_expiry"]) == ("", "report")
         assert silent.err == ""
+        asking = command("app", "set", app["app"], "--policy", "email", "--remove-origin", "https://other.example")
+        assert "no mail server is set here" in asking.err
+        assert "https://other.example was not on the list" in asking.err
+        assert command("app", "set", app["app"], "--policy-reported", "anyone").status == 2
         assert command("app", "report", app["app"], "--json").json == []
         assert command("app", "report", project).status == 0
         assert command("app", "report", "app_none").status == 1
@@ -178,6 +192,7 @@ class TestAdmin:
         listed = command("admin", "list", "--json")
         assert {row["admin"] for row in listed.json} == {made["admin"], shown["admin"]}
         assert token not in listed.out
+        assert "nothing was changed" in command("admin", "revoke", made["admin"], "--dry-run").err
         assert shown["token"] not in listed.out
         assert command("admin", "revoke", made["admin"]).status == 2, "it asks, and there is no terminal"
         done = command("admin", "revoke", made["admin"], "--yes", "--json").json

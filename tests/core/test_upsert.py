@@ -77,6 +77,10 @@ class TestLine:
         with pytest.raises(Unacceptable, match=why):
             read(line)
 
+    def test_under_another_name_is_answered_with_the_right_one(self) -> None:
+        with pytest.raises(Unacceptable, match="unknown field email_verified; here it is called email_proved"):
+            read(b'{"external_id": "u-1", "email": "a@b.example", "email_verified": true}')
+
     def test_is_never_repeated_in_the_answer(self) -> None:
         for line in (b'{"external_id": {"private": "words"}}', b'{"external_id": "u", "name": ["private words"]}'):
             with pytest.raises(Unacceptable) as refused:

@@ -330,9 +330,11 @@ class TestRewriting:
             await world.store.redis.xadd(LOG, rewritten, id=name)
         world.air.carry(self.REWRITTEN)
         await world.settle()
+        await world.write("lost")
         await world.say("after")
-        assert one.shown == [["opened", "hello"], "a canary", ["opened", "hello", "-"], "after"]
-        assert agent.shown[-2:] == [["opened", "hello", "-"], "after"]
+        await world.settle()
+        assert one.shown == [["opened", "hello"], "a canary", ["opened", "hello", "-"], "lost", "after"]
+        assert agent.shown[-3:] == [["opened", "hello", "-"], "lost", "after"]
 
     async def test_is_tried_again_when_the_store_does_not_answer(self, world: World) -> None:
         one = await world.follow(world.visitor())

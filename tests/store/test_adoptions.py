@@ -514,9 +514,10 @@ class TestWhoeverIsErased:
         assert await chat.store.redis.zcard(schema.adoptions(chat.partition)) == 1
         assert await adoptions.under_way(LATER) == []
         assert await chat.store.redis.zcard(schema.adoptions(chat.partition)) == 0
-        assert await refusal(adoptions.finish(receipt)) == "unknown"
+        assert (await adoptions.finish(receipt)).state == "abandoned"
         assert await refusal(adoptions.commit(ADA, chat.earlier)) == "signed_out"
-        assert await chat.store.redis.exists(chat.key("m"), chat.key("s")) == 0
+        assert (await chat.head()).visitor == ADA.user  # it was decided, and nothing of the stranger is left in it
+        assert [one.get("text", "") for one in await chat.log()] == [""]
 
     async def test_whose_chat_is_gone_already_leaves_nothing_behind(self, adoptions: Adoptions, chat: Chat) -> None:
         receipt = await adoptions.commit(ADA, chat.earlier)

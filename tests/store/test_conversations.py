@@ -37,7 +37,7 @@ from chatgateway.store.conversations import (
     event_channel,
     require_conversation,
 )
-from chatgateway.types import START, ConversationId, NodeId, Position, SessionId, UnixMs, UserId, Version
+from chatgateway.types import START, ConversationId, KeyId, NodeId, Position, SessionId, UnixMs, UserId, Version
 
 NEIGHBOUR = next(
     user
@@ -257,7 +257,14 @@ class TestMark:
     async def test_of_signing_out_spares_sessions_after_its_instant(self, talk: Talk) -> None:
         await talk.begin()
         await self.mark(talk, "*", "999")
-        assert not [one for one in await every_script(talk, VISITOR) if isinstance(one, Exception)]
+        vouched = VISITOR._replace(kid=KeyId("key_1"))
+        assert not [one for one in await every_script(talk, vouched) if isinstance(one, Exception)]
+
+    async def test_of_signing_out_ends_a_stranger_whenever_the_credential_was_minted(self, talk: Talk) -> None:
+        """What was minted in that very moment is theirs too, and they are nobody any more."""
+        await talk.begin()
+        await self.mark(talk, "*", "1")
+        assert isinstance(await talk.say(), Withdrawn)
 
     async def test_never_moves_back(self, talk: Talk) -> None:
         await talk.begin()

@@ -15,11 +15,12 @@ from tests.store.canaries import ADA, BOB, STRANGER, World
 from tests.store.talking import AGENT, PROJECT, chained
 
 from chatgateway.core.person import Description, Identifier
-from chatgateway.errors import ConversationUnknown, StoreUnavailable, Withdrawn
+from chatgateway.errors import ConversationUnknown, IdentityErased, StoreUnavailable, Withdrawn
 from chatgateway.store import schema, walk
 from chatgateway.store.client import Store
 from chatgateway.store.conversations import Conversations, event_channel
 from chatgateway.store.identifiers import Identifiers
+from chatgateway.store.identities import Identities
 from chatgateway.store.privacy import Erased, Privacy
 from chatgateway.types import AgentId, NodeId, SessionId, UserId
 
@@ -111,9 +112,12 @@ class TestChatOfTwo:
         await privacy.erase_person(PROJECT, STRANGER)
         assert await world.chats[STRANGER].head() is None
 
-    async def test_that_was_decided_to_be_the_accounts_becomes_so(self, world: World) -> None:
-        """Nobody can finish the adoption once its receipt is gone."""
+    @pytest.mark.parametrize("marked", [True, False])
+    async def test_that_was_decided_to_be_the_accounts_becomes_so(self, world: World, marked: bool) -> None:
+        """Nobody can finish the adoption once its receipt is gone; a chat begun after the sign-in bears no mark."""
         await adopted(world, "committed")
+        if not marked:
+            await world.store.redis.hdel(world.chats[STRANGER].key("m"), "pending", "holders")
         await world.privacy.erase_person(PROJECT, STRANGER)
         elsewhere = world.acting(ADA)._replace(session=SessionId("ses_phone"))
         page = await world.chats[STRANGER].open(elsewhere)
@@ -240,3 +244,30 @@ async def test_whoever_shows_the_chat_is_told(world: World, chat: UserId) -> Non
         assert told == [("chat", b'{"type":"rewritten"}'), ("list", conversation.encode())]
     finally:
         await subscriber.close()
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_upsert_under_way_brings_nobody_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """Between its two steps: who comes later with the same id is not given the id of who is gone."""
+    identities: Any = Identities(world.store)
+    name = Identifier("external_id", "carol")
+
+    async def meanwhile() -> None:
+        person = await world.identities.find(PROJECT, name)
+        assert person is not None
+        await world.privacy.erase_person(PROJECT, person.user)
+        if again:
+            await world.identities.find_or_create(PROJECT, [name], Description(), NEW)
+
+    once(monkeypatch, identities, "_found", meanwhile)
+    with pytest.raises(IdentityErased):
+        await identities.upsert(PROJECT, [name], Description(name="Carol"), UserId("usr_carol"))
+    now = await world.identities.find(PROJECT, name)
+    assert (now and (now.user, now.identifiers)) == ((NEW, (name,)) if again else None)
+    assert await world.identities.find(PROJECT, Identifier("deskpro_id", "usr_carol")) is None
+    points = await world.store.redis.get(schema.identifier(PROJECT, schema.identifier_digest(*name)))
+    assert points == (NEW.encode() if again else None)
+    people = {person.user for person in await world.identities.list_people(PROJECT)}
+    assert people == {ADA, BOB, STRANGER} | ({NEW} if again else set())

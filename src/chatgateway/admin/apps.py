@@ -22,7 +22,9 @@ CARRY_OVER_WARNING: Final = (
     "leaves their words in the account of the next person who signs in. With ask, that person decides."
 )
 
-NO_PAGE_WARNING: Final = "no page may embed it yet; let one with: chatgateway app set {app} --origin https://shop.example"
+NO_PAGE_WARNING: Final = (
+    "no page may embed it yet; let one with: chatgateway app set {app} --origin https://shop.example"
+)
 
 
 class AppChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

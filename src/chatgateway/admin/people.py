@@ -135,7 +135,7 @@ async def import_people(
     lines: Iterable[bytes],
     *,
     on_failure: Callable[[int, str], None],
-    on_person: Callable[[int, Person], None] = lambda *_: None,
+    on_person: Callable[[int, Person], None] = lambda _number, _person: None,
     on_progress: Callable[[Imported], None] = lambda _: None,
     may_go_on: Callable[[], Awaitable[None]] | None = None,
 ) -> Imported:

@@ -57,7 +57,9 @@ async def search(at: Opened, *, project: str, prefix: str, limit: int, as_json: 
 async def show(at: Opened, *, project: str, user: str, as_json: bool) -> None:
     """Show one person: what is known, their conversations, and their sessions that are connected now.
 
-    What stands under signed is locked: the project's server said it, and neither a page nor an agent changes it.
+    What stands under own_groups was told by the project; groups holds 1 and 2 too, which nobody has to name: everybody,
+    and whoever signed in. What stands under signed is locked: the project's server said it, and neither a page nor an
+    agent changes it.
     """
     found = await at.projects.get_project(ProjectId(project))
     person, conversations, live = await people.known(at, found.id, user)
@@ -341,8 +343,8 @@ def _described(person: Person) -> dict[str, object]:
         "email_proved": person.email_proved,
         "emails": list(person.emails),
         "organization": person.organization,
-        "groups": list(person.groups),
-        "all_groups": list(person.all_groups),
+        "groups": list(person.all_groups),
+        "own_groups": list(person.groups),
         "fields": dict(person.fields),
         "labels": list(person.labels),
         "timezone": person.timezone,

@@ -46,7 +46,7 @@ REMEMBERED_MS = max(400 * 24 * 3_600_000, COOKIE_LIFE_MS)
 cookie's two years)."""
 
 State = Literal["committed", "finished", "undoing", "undone", "abandoned"]
-"""``abandoned``: the account was erased before it was finished, and the conversations went with it."""
+"""``abandoned``: one of the two was erased before it was finished; an account takes the conversations along."""
 
 Reason = Literal[
     "not_presented", "never", "another_project", "too_old", "inactive", "taken", "signed_out", "undone", "nothing",

@@ -45,6 +45,12 @@ class Upsert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Let the proved address name this person too, where the project identifies by address."""
 
 
+_MEANT: Final = {
+    "email_verified": "email_proved", "emailVerified": "email_proved", "externalId": "external_id",
+    "user_id": "external_id", "sub": "external_id", "fullName": "name", "full_name": "name", "usergroup_ids": "groups",
+}  # fmt: skip
+"""What tokens, and other services, call a field."""
+
 _decode = msgspec.json.Decoder(Upsert).decode
 
 
@@ -54,6 +60,12 @@ def read(line: bytes) -> Upsert:
         return _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unacceptable(f"This is not a person as JSON: {_tidy(str(error))}.") from error
+
+
+def hint(error: str) -> str:
+    """Return what to add to a decoder's complaint about a field that is called otherwise here; else ""."""
+    meant = next((meant for name, meant in _MEANT.items() if f"unknown field `{name}`" in error), None)
+    return f"; here it is called {meant}" if meant else ""
 
 
 def identifiers(told: Upsert, project: Project) -> tuple[Identifier, ...]:
@@ -143,4 +155,4 @@ def _texts(told: Upsert) -> Iterator[tuple[str, str]]:
 
 def _tidy(error: str) -> str:
     """Return the decoder's own words in one line; it names the way to the place, not what stands there."""
-    return error.replace("`", "").rstrip(".")[:200]
+    return f"{error.replace('`', '').rstrip('.')[:200]}{hint(error)}"

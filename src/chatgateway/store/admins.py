@@ -67,7 +67,7 @@ class Admins:
         return admin, token
 
     async def find(self, token: str) -> AdminRecord:
-        """Return whom ``token`` makes its bearer. Raises AdminRejected, for an unknown and a revoked one alike."""
+        """Return whom ``token`` makes its bearer. Raises AdminRejected; who bears one that was revoked is told so."""
         if not is_admin_token(token):
             raise AdminRejected(detail="malformed")
         (owner,) = await self._store.hot.ask("HMGET", [schema.ADMINS], [f"name:{admin_digest(token)}"])
@@ -75,7 +75,8 @@ class Admins:
             raise AdminRejected(detail="unknown")
         admin = await self.get(AdminId(owner.decode()))
         if admin.revoked:
-            raise AdminRejected(detail=f"{admin.id} was revoked")
+            sentence = "This admin token was revoked; make another with: chatgateway admin create"
+            raise AdminRejected(sentence, detail=f"{admin.id} was revoked")
         await self._touch(admin.id)
         return admin
 

@@ -8,6 +8,7 @@ under way, so whoever sweeps finds what a node left behind when it died.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
@@ -212,7 +213,9 @@ class Adoptions:
                 await step()
         except Withdrawn:
             await self._conclude(receipt, "abandoned")
-        return await self._required(receipt.project, receipt.earlier)
+        # Without a receipt the anonymous visitor was erased meanwhile, alone or with the account.
+        held = await self.get(receipt.project, receipt.earlier)
+        return held or dataclasses.replace(receipt, state="abandoned")
 
     def steps(self, receipt: Receipt, asker: str = "") -> list[Step]:
         """Return what is left to do, in order. Each step repeats harmlessly; Withdrawn: the account was erased."""

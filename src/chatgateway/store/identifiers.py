@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from chatgateway.core.person import OUR_ID, Identifier, contradicts
-from chatgateway.errors import Conflict, IdentityConflict, Stale, StoreError
+from chatgateway.errors import Conflict, IdentityConflict, IdentityErased, Stale, StoreError
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.records import RACES_MAX, Record, Records, Written, carried, fenced
@@ -122,7 +122,7 @@ class Identifiers:
         What is new named nobody before this call.
 
         Raises IdentityConflict when two of them name two people, Stale when ``version`` is behind a fence; then nobody
-        is changed.
+        is changed. What ``begin`` raises leaves nothing either.
         """
         met: Counter[str] = Counter()
         fresh = stands_for = False
@@ -160,7 +160,7 @@ class Identifiers:
                     decided = False
                 if not decided:
                     proposed = _another()
-        except (IdentityConflict, Stale):
+        except (IdentityConflict, IdentityErased, Stale):
             with contextlib.suppress(StoreError):
                 await self.release(project, identifiers, proposed)
             raise

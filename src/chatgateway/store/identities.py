@@ -21,7 +21,7 @@ from chatgateway.core.person import (
     named,
     proved,
 )
-from chatgateway.errors import IdentityConflict
+from chatgateway.errors import IdentityConflict, IdentityErased
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.identifiers import Identifiers
@@ -74,7 +74,7 @@ class Identities:
         person, created = await self._found(project, identifiers, said, proposed, None)
         alias = Identifier("deskpro_id", person.user)
         if alias not in person.identifiers:
-            person, _ = await self._found(project, [*identifiers, alias], Description(), proposed, None)
+            person, _ = await self._found(project, [*identifiers, alias], Description(), proposed, None, person.user)
         return person, created
 
     async def identify(self, project: ProjectId, identifiers: Sequence[Identifier], proposed: UserId) -> UserId:
@@ -155,7 +155,9 @@ class Identities:
         said: Description,
         proposed: UserId,
         version: Version | None,
+        must_be: UserId | None = None,
     ) -> tuple[Person, bool]:
+        """``must_be``: whom the identifiers named a moment ago. If they do not any more, IdentityErased is raised."""
         if not identifiers:
             raise ValueError("a person is found by at least one identifier")
         created: Person | None = None
@@ -170,6 +172,8 @@ class Identities:
 
         async def begin(user: UserId) -> Written:
             nonlocal created
+            if must_be is not None:
+                raise IdentityErased
             now = await self._store.now()
             created = change(Person(user, created_at=now, updated_at=now), now)
             return await self._records.write(project, Record(), created, version)
@@ -178,6 +182,9 @@ class Identities:
         if began:
             assert created is not None
             return created, True
+        if must_be not in (None, user):
+            await self._identifiers.release(project, new, user)
+            raise IdentityErased
         try:
             return await self._records.change(project, user, change, version), False
         except IdentityConflict:

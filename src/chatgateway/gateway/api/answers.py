@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from chatgateway.core.commands import refusal
 from chatgateway.core.rotation import RETRY_AFTER_REVOKED_MS
+from chatgateway.core.upsert import hint
 from chatgateway.errors import (
     KeyRevoked,
     KeyUnknown,
@@ -97,7 +98,8 @@ async def read(request: Request, shape: type[T], *, optional: bool = False) -> T
     try:
         return msgspec.json.decode(body or b"{}" if optional else body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"The body is not what this address expects: {str(error).rstrip('.')}.") from error
+        told = f"{str(error).rstrip('.')}{hint(str(error))}"
+        raise Malformed(f"The body is not what this address expects: {told}.") from error
 
 
 async def chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
