@@ -40,9 +40,7 @@ async def admin_of(parts: Parts, caller: Caller, request: Request) -> AdminRecor
     return admin
 
 
-async def still_good(
-    parts: Parts, operation: Operation, admin: AdminRecord, path: Mapping[str, str]
-) -> AdminRecord:
+async def still_good(parts: Parts, operation: Operation, admin: AdminRecord, path: Mapping[str, str]) -> AdminRecord:
     """Return ``admin`` as it is now: a body may come long after its head, and the token be revoked in between.
 
     Raises AdminRejected, Forbidden, StoreError.
