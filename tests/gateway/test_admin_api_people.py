@@ -198,7 +198,7 @@ class TestImport:
         lines = people(2_000)
         first = (await imported(own, b"\n".join(lines))).json()
         assert (first["lines"], first["created"], first["known"], first["failed"]) == (2_000, 1_980, 0, 20)
-        assert [failure["line"] for failure in first["failures"]] == list(range(100, 2_001, 100))
+        assert [failure["line"] for failure in first["errors"]] == list(range(100, 2_001, 100))
         again = (await imported(own, b"\r\n".join(lines) + b"\n\n")).json()
         assert (again["created"], again["known"], again["failed"]) == (0, 1_980, 20)
         found = await asyncio.gather(
@@ -215,9 +215,9 @@ class TestImport:
         long = b'{"external_id": "' + b"x" * 3 * LINE_MAX_BYTES + b'"}'
         told = (await imported(own, b'{"external_id": "a"}\n' + long + b'\n{"external_id": "b"}')).json()
         assert (told["lines"], told["created"]) == (3, 2)
-        assert told["failures"][0]["line"] == 2
+        assert told["errors"][0]["line"] == 2
         many = (await imported(own, b"x\n" * (FAILURES_MAX + 5))).json()
-        assert (many["failed"], len(many["failures"])) == (FAILURES_MAX + 5, FAILURES_MAX)
+        assert (many["failed"], len(many["errors"])) == (FAILURES_MAX + 5, FAILURES_MAX)
 
     async def test_says_what_it_is(self, own: Operator) -> None:
         for kind in ("application/json", "text/plain", ""):

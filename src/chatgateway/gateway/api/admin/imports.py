@@ -39,7 +39,7 @@ class PeopleImported(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     known: int
     failed: int
-    failures: list[FailedLine]
+    errors: list[FailedLine]
     """The first thousand; ``failed`` counts all."""
 
 
@@ -70,7 +70,7 @@ async def import_users(call: AdminCall) -> PeopleImported:
         created=imported.created,
         known=imported.known,
         failed=imported.failed,
-        failures=sorted(failures, key=lambda failure: failure.line),
+        errors=sorted(failures, key=lambda failure: failure.line),
     )
 
 

@@ -58,6 +58,8 @@ class PersonShown(msgspec.Struct, frozen=True, kw_only=True):
     emails: tuple[str, ...]
     organization: str
     groups: tuple[str, ...]
+    own_groups: tuple[str, ...]
+    """Those that the project told; ``groups`` holds the two that nobody has to name too."""
     fields: Mapping[str, str | tuple[str, ...]]
     labels: tuple[str, ...]
     timezone: str
@@ -73,11 +75,17 @@ class PersonShown(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, person: Person) -> PersonShown:
         alike = {name: getattr(person, name) for name in _ALIKE}
-        return cls(deskpro_id=person.user, groups=person.all_groups, identifiers=person.names, **alike)
+        return cls(
+            deskpro_id=person.user,
+            groups=person.all_groups,
+            own_groups=person.groups,
+            identifiers=person.names,
+            **alike,
+        )
 
 
 _ALIKE = tuple(
-    name for name in PersonShown.__struct_fields__ if name not in ("deskpro_id", "groups", "identifiers")
+    name for name in PersonShown.__struct_fields__ if name not in ("deskpro_id", "groups", "own_groups", "identifiers")
 )  # fmt: skip
 
 
@@ -154,6 +162,8 @@ class ConflictShown(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     app: str
     identifiers: list[Conflicting]
+    settled: bool
+    """They name two people no longer."""
 
 
 class ConflictsShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,14 +286,15 @@ async def list_conflicts(call: AdminCall) -> ConflictsShown:
     return ConflictsShown(
         conflicts=[
             ConflictShown(
-                at=report.at,
-                app=report.app,
+                at=one.report.at,
+                app=one.report.app,
                 identifiers=[
                     Conflicting(kind=kind, text=text, user=user)
-                    for (kind, text), user in zip(report.identifiers, users, strict=True)
+                    for (kind, text), user in zip(one.report.identifiers, one.users, strict=True)
                 ],
+                settled=one.settled,
             )
-            for report, users in found
+            for one in found
         ]
     )
 
