@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from tests.admin.conftest import Notebook, recorded
-from tests.gateway.indoors import Indoors
+from tests.gateway.indoors import SHOP, Indoors
 
-from chatgateway.admin import people, projects
+from chatgateway.admin import apps, people, projects
+from chatgateway.admin.apps import AppChange
 from chatgateway.admin.office import Office
 from chatgateway.admin.people import Imported
 from chatgateway.core.person import Identifier
@@ -62,6 +63,23 @@ class TestUpsert:
         ada = await indoors.visitor(indoors.token("ada", name=None))
         assert ada.me["user"] == user
         assert (await people.find(beside, indoors.project.id, user)).name == "Ada Lovelace"
+
+    async def test_D4_D9_is_found_by_the_address_where_an_app_takes_addresses_for_names(
+        self, office: Office, shop: Project
+    ) -> None:
+        address = Identifier("deskpro_email", "john@shop.example")
+        await told_of(office, shop, "u-0", email="John@shop.example")
+        assert await office.identities.find(shop.id, address) is None
+        await apps.create(office, shop.id, AppChange(name="Desk", profile="deskpro"))
+        user = await told_of(office, shop, "u-0", email="John@shop.example", name="John")
+        found = await office.identities.find(shop.id, address)
+        assert found is not None and found.user == user
+        with pytest.raises(IdentityConflict):
+            await told_of(office, shop, "u-1", email="john@shop.example")
+        failures: list[int] = []
+        lines = [line("u-2", email="mary@shop.example"), line("u-3", email="mary@shop.example")]
+        await people.import_people(office, shop, lines, on_failure=lambda number, _: failures.append(number))
+        assert failures == [2]
 
     async def test_says_whether_somebody_is_new(self, office: Office, shop: Project) -> None:
         first = await people.upsert(office, shop, Upsert(external_id="u-1", name="Ada"))
@@ -211,6 +229,26 @@ class TestBlock:
         unblocked = await people.unblock(beside, project, "ada")
         assert not unblocked.person.blocked
         assert (await indoors.visitor(indoors.token("ada"))).me["user"] == tabs[0].me["user"]
+
+    async def test_lets_no_session_bring_another_partition_along_meanwhile(
+        self, beside: Office, indoors: Indoors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A chat from before signing in lies in the stranger's partition: a mark of which nobody knew would miss it."""
+        await indoors.visitor(indoors.token("ada"))
+        stranger = await indoors.visitor()
+        await stranger.start()
+        partitions, answers = beside.sessions.partitions, list[int]()
+        body = {"app": indoors.app.id, "token": indoors.token("ada"), "earlier": stranger.me["session_token"]}
+
+        async def outrun(*arguments: Any) -> Any:
+            found = await partitions(*arguments)
+            async with indoors.browser(headers={"Origin": SHOP}) as browser:
+                answers.append((await browser.post("/v1/token", json=body)).status_code)
+            return found
+
+        monkeypatch.setattr(beside.sessions, "partitions", outrun)
+        await people.block(beside, indoors.project.id, "ada")
+        assert answers == [403]
 
     async def test_and_unblock_repeated_are_harmless(self, office: Office, shop: Project) -> None:
         user = await told_of(office, shop, "u-1")

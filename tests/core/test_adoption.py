@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import get_args
 
+import msgspec
 import pytest
 
 from chatgateway.core import adoption as rules
 from chatgateway.core.adoption import Receipt
 from chatgateway.core.conversation import ref_ms
-from chatgateway.core.credential import Credential, anonymous, signed
+from chatgateway.core.credential import COOKIE_USER, Credential, anonymous, longest_life_ms, signed
 from chatgateway.core.project import AdoptionPolicy
 from chatgateway.errors import AdoptionRefused
+from chatgateway.settings import Settings
 from chatgateway.types import AppId, ConversationId, KeyId, ProjectId, SessionId, UnixMs, UserId
 
 NOW = UnixMs(1_795_249_707_000)
@@ -88,6 +90,14 @@ class TestAReceipt:
     def test_says_whether_anything_is_left_to_do(self, state: rules.State) -> None:
         is_finished = dataclasses.replace(RECEIPT, state=state).is_finished
         assert is_finished == (state in ("finished", "undone", "abandoned"))
+
+
+@pytest.mark.parametrize("stranger", [STRANGER, UserId(COOKIE_USER + "1")])
+def test_an_adoption_is_remembered_for_longer_than_any_credential_of_the_stranger_lives(stranger: UserId) -> None:
+    """Forgotten earlier, they would be alive again, and could be adopted by somebody else."""
+    assert rules.REMEMBERED_MS >= longest_life_ms(stranger)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"anonymous_days": rules.REMEMBERED_MS // DAY_MS + 1}, Settings)
 
 
 class TestGivingBack:

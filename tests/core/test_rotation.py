@@ -86,6 +86,13 @@ class TestAPerson:
     def test_who_was_a_stranger_has_nothing_to_come_back_with(self) -> None:
         assert trust(entry("person", "usr_anon", "signed_out")).judge(STRANGER) is CloseCode.SIGNED_OUT
 
+    @pytest.mark.parametrize(("why", "code"), [("signed_out", "SIGNED_OUT"), ("adopted", "IDENTITY_CHANGED")])
+    def test_who_was_a_stranger_is_nobody_by_what_was_minted_since_either(self, why: str, code: str) -> None:
+        """A cookie or a renewal may mint while the sign-out is written: the same person, who signed out."""
+        after = trust(entry("person", "usr_anon", why))
+        assert after.judge(replace(STRANGER, signed_at=UnixMs(NOW + 1))) is CloseCode[code]
+        assert after.judge(replace(STRANGER, user=UserId("usr_other"))) is None
+
     def test_who_is_blocked_stays_out_however_they_sign_in(self) -> None:
         after = trust(entry("person", "usr_ana", "blocked"))
         assert after.judge(replace(ANA, signed_at=UnixMs(NOW + 10_000))) is CloseCode.FORBIDDEN

@@ -55,6 +55,20 @@ class TestToken:
         assert signed["unread"] == 2
         assert (await self.post(indoors, token=indoors.token("bob"))).json()["unread"] == 0
 
+    async def test_is_not_given_out_when_the_key_dies_while_the_answer_is_made(
+        self, indoors: Indoors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Bound in time, and of no use any more: nor are name and address for whoever held the key."""
+        heads_of = indoors.parts.desk.heads_of
+
+        async def outrun(*arguments: Any) -> Any:
+            await indoors.regenerate("k1")
+            return await heads_of(*arguments)
+
+        monkeypatch.setattr(type(indoors.parts.desk), "heads_of", lambda _, *arguments: outrun(*arguments))
+        answer = await self.post(indoors, token=indoors.token("ada"))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "key_revoked")
+
     async def test_is_granted_to_pages_on_the_list_and_to_no_others(self, indoors: Indoors) -> None:
         assert (await self.post(indoors)).headers["access-control-allow-origin"] == SHOP
         for origin in ("https://evil.example", None):

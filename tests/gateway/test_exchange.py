@@ -11,6 +11,9 @@ import jwt
 import pytest
 from tests.gateway.indoors import SHOP, Indoors
 
+from chatgateway.errors import StoreUnavailable
+from chatgateway.types import ExternalId
+
 
 async def change(indoors: Indoors, **wanted: Any) -> None:
     await indoors.parts.projects.update_app(indoors.app.id, lambda app: dataclasses.replace(app, **wanted))
@@ -58,6 +61,24 @@ class TestRefusedToken:
         await change(indoors, developer_mode=True)
         error = (await exchanged(indoors, indoors.token("ada", exp=int(time.time()) + 90_000_000)))["error"]
         assert error["sentence"].startswith("The token was rejected (life_too_long). The token lives longer")
+
+
+async def test_who_signs_in_in_vain_at_the_claim_is_not_seen_as_online(
+    indoors: Indoors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = await indoors.visitor()
+    await stranger.start()
+
+    async def fails(*_: Any) -> Any:
+        raise StoreUnavailable("for a moment")
+
+    monkeypatch.setattr(indoors.parts.claims, "claim", fails)
+    await indoors.refused(indoors.token("ada"), earlier=stranger.me["session_token"])
+    ada = await indoors.parts.identities.find_by_external_id(indoors.project.id, ExternalId("ada"))
+    assert ada is not None
+    (row,) = (await indoors.rows(ada.user)).values()
+    assert row.closed_at
+    assert not row.node
 
 
 async def test_a_report_on_tokens_without_end_says_who_and_from_where(indoors: Indoors) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import msgspec
 from starlette.applications import Starlette
-from tests.gateway.indoors import Indoors
-from tests.gateway.page import code
+from tests.gateway.indoors import SHOP, Indoors
+from tests.gateway.page import code, exchanged
 
-from chatgateway.errors import NotFound
+from chatgateway.errors import NotFound, Stale
 from chatgateway.gateway.api.operation import Call, Operation
 from chatgateway.gateway.api.resource import resources
 
@@ -35,10 +35,21 @@ async def miss(call: Call[Any, None, None]) -> Told:
     raise NotFound("project prj_gone")
 
 
+async def linger(call: Call[Any, None, None]) -> Told:
+    """Meanwhile the visitor signs out everywhere."""
+    parts, who = call.parts, call.who
+    await parts.departure.everywhere(who.project, who.user, await parts.store.now())
+    committed, _ = await parts.control.versions()
+    await parts.node.catch_up(Stale(committed), 0)
+    return Told(said="a name, an address")
+
+
 OPERATIONS = (
     Operation("GET", "/v1/admin/projects/{project}", "Tell.", tell, "admin", query=Wish, gives=Told),
     Operation("GET", "/bug", "Fail.", fail, gives=Told),
     Operation("GET", "/missing", "Miss.", miss, gives=Told),
+    Operation("GET", "/slow", "Linger.", linger, "session", gives=Told),
+    Operation("POST", "/slow", "Linger.", linger, "session", gives=Told),
 )
 
 
@@ -85,3 +96,17 @@ async def test_a_record_that_is_not_there_is_named(indoors: Indoors) -> None:
 async def test_a_head_is_asked_for_as_a_page_is(indoors: Indoors) -> None:
     async with caller(indoors) as browser:
         assert (await browser.head("/missing")).status_code == 404
+
+
+async def test_what_was_read_is_handed_to_nobody_whose_trust_ended_meanwhile(indoors: Indoors) -> None:
+    token = (await exchanged(indoors, indoors.token("ada")))["session_token"]
+    async with caller(indoors, token) as browser:
+        answer = await browser.get("/slow", headers={"Origin": SHOP})
+    assert code(answer) == (401, "user_revoked")
+    assert "a name" not in answer.text
+
+
+async def test_what_was_done_is_confirmed_though_trust_ended_with_it(indoors: Indoors) -> None:
+    token = (await exchanged(indoors, indoors.token("ada")))["session_token"]
+    async with caller(indoors, token) as browser:
+        assert (await browser.post("/slow", headers={"Origin": SHOP})).status_code == 200

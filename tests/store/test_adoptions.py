@@ -99,6 +99,11 @@ async def adopted(adoptions: Adoptions, chat: Chat, acting: Acting = ADA) -> Rec
     return await adoptions.finish(await adoptions.commit(acting, chat.earlier))
 
 
+async def hints(chat: Chat, acting: Acting = ADA) -> list[bytes]:
+    """What the account's list names, its own or not."""
+    return await chat.store.redis.zrange(schema.person(PROJECT, acting.user, "c"), 0, -1)
+
+
 async def refusal(attempt: Any) -> str:
     with pytest.raises(AdoptionRefused) as caught:
         await attempt
@@ -138,7 +143,9 @@ class TestTheCommit:
         assert not await chat.readable_by(ADA)
         # For longer than a credential of theirs can live.
         marks = schema.withdrawn(chat.partition, PROJECT, chat.earlier)
-        assert await chat.store.redis.pttl(marks) > rules.REMEMBERED_MS - 60_000
+        receipt_key = schema.adoption(chat.partition, PROJECT, chat.earlier)
+        for key in (marks, receipt_key):
+            assert await chat.store.redis.pttl(key) > rules.REMEMBERED_MS - 60_000
 
     async def test_asked_again_gives_the_same_receipt(self, adoptions: Adoptions, chat: Chat) -> None:
         receipt = await adoptions.commit(ADA, chat.earlier)
@@ -207,6 +214,21 @@ class TestTheCommit:
         assert begun
         assert receipt.conversations == (chat.conversation,)
         assert await chat.conversations.of_person(PROJECT, ADA.user) == [chat.conversation]
+
+    async def test_that_is_refused_at_the_last_moment_leaves_nothing_in_the_accounts_list(
+        self, adoptions: Adoptions, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The list has room for so many: what is not the account's would push out what is."""
+        hint, control = adoptions._hint, Control(chat.store)
+
+        async def outrun(*arguments: Any) -> None:
+            await hint(*arguments)
+            assert await hints(chat) == [chat.conversation.encode()]
+            await control.mark_person(PROJECT, chat.earlier, [chat.partition], "*", str(await chat.store.now()))
+
+        monkeypatch.setattr(adoptions, "_hint", outrun)
+        assert await refusal(adoptions.commit(ADA, chat.earlier)) == "signed_out"
+        assert await hints(chat) == []
 
     async def test_keeps_as_many_as_a_list_shows(
         self, adoptions: Adoptions, chat: Chat, monkeypatch: pytest.MonkeyPatch
@@ -314,6 +336,15 @@ class TestFinishing:
         before = await chat.log()
         await adoptions.finish(receipt)
         assert await chat.log() == before
+
+    async def test_works_though_the_account_guessed_the_dividers_ref(self, adoptions: Adoptions, chat: Chat) -> None:
+        await chat.claim()
+        receipt = await adoptions.commit(ADA, chat.earlier)
+        assert isinstance(await chat.say("guessed", ADA, receipt.divider_ref(chat.conversation, "adopted")), Appended)
+        await adoptions.finish(receipt)
+        head: Head = await chat.head()
+        assert (head.visitor, head.pending) == (ADA.user, None)
+        assert [kind for kind, _ in await chat.kinds()] == ["text", "signed_in", "text", "adopted"]
 
 
 class TestANodeThatDies:
@@ -437,6 +468,32 @@ class TestGivingBack:
         receipt = await adoptions.commit(ADA, chat.earlier)
         assert (await adoptions.undo(PROJECT, receipt.id, "root@host")).state == "undone"
         assert [kind for kind, _ in await chat.kinds()] == ["text", "adopted", "unadopted"]
+
+    async def test_leaves_nothing_in_the_accounts_list(self, adoptions: Adoptions, chat: Chat) -> None:
+        own = await Chat.of(chat.store, "ada", "own")
+        receipt = await adopted(adoptions, chat)
+        assert set(await hints(chat)) == {own.conversation.encode(), chat.conversation.encode()}
+        await adoptions.undo(PROJECT, receipt.id, "root@host")
+        assert await hints(chat) == [own.conversation.encode()]
+
+    async def test_works_though_the_account_guessed_the_dividers_ref(
+        self, adoptions: Adoptions, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The ref can be computed by whoever knows the receipt: words under it must not pass for the divider."""
+        receipt = await adopted(adoptions, chat)
+        divide = adoptions._divide
+
+        async def outrun(receipt: Receipt, conversation: ConversationId, act: Any) -> None:
+            for attempt in range(2):
+                await chat.say("guessed", ADA, receipt.divider_ref(conversation, act, attempt))
+            await divide(receipt, conversation, act)
+
+        monkeypatch.setattr(adoptions, "_divide", outrun)
+        assert (await adoptions.undo(PROJECT, receipt.id, "root@host")).state == "undone"
+        head: Head = await chat.head()
+        assert (head.visitor, head.pending) == (chat.earlier, ADA.user)
+        assert not await chat.readable_by(ADA._replace(session=SessionId("ses_phone")))
+        assert [kind for kind, _ in await chat.kinds()] == ["text", "adopted", "text", "text", "unadopted"]
 
     async def test_is_the_accounts_own_for_a_day_and_an_operators_for_longer(
         self, adoptions: Adoptions, chat: Chat

@@ -15,6 +15,7 @@ from chatgateway.admin.office import Office
 from chatgateway.core import upsert as told
 from chatgateway.core.adoption import Receipt
 from chatgateway.core.person import Identifier, Person, described, named
+from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import Project
 from chatgateway.core.upsert import Upsert
 from chatgateway.errors import Conflict, NotFound, PeerError, Unacceptable
@@ -115,7 +116,9 @@ async def upsert(office: Office, project: Project, wanted: Upsert) -> Upserted:
     What changes nobody is not recorded: a server may tell the same at every login. Raises Unacceptable,
     IdentityConflict, or IdentityErased.
     """
-    identifiers, said = told.identifiers(wanted, project), told.description(wanted)
+    by_address = await names_by_address(office, project.id)
+    identifiers = told.identifiers(wanted, project, names_by_address=by_address)
+    said = told.description(wanted)
     before = await office.identities.find_by_external_id(project.id, ExternalId(wanted.external_id))
     if before is not None:
         names = (*identifiers, Identifier("deskpro_id", before.user))  # what an upsert gives everybody
@@ -127,6 +130,11 @@ async def upsert(office: Office, project: Project, wanted: Upsert) -> Upserted:
         upserted = Upserted(*await office.identities.upsert(project.id, identifiers, said, proposed))
         recording.result = f"{'created' if upserted.created else 'updated'} {upserted.person.user}"
     return upserted
+
+
+async def names_by_address(office: Office, project: ProjectId) -> bool:
+    """Does an app of the project read tokens in which an address is a name?"""
+    return any(PROFILES[app.profile].names_by_address for app in await office.projects.list_apps(project))
 
 
 async def import_people(
@@ -155,7 +163,8 @@ async def import_people(
 
     async with office.recorded("user import", project.id, project.id) as recording:
         await recording.begin()
-        for batch in _batches(lines, project, failed):
+        by_address = await names_by_address(office, project.id)
+        for batch in _batches(lines, project, by_address, failed):
             if may_go_on is not None:
                 await may_go_on()
             outcomes = await asyncio.gather(
@@ -280,7 +289,7 @@ _Line = tuple[int, tuple[Identifier, ...], Upsert]
 
 
 def _batches(
-    lines: Iterable[bytes], project: Project, failed: Callable[[int, Exception], None]
+    lines: Iterable[bytes], project: Project, by_address: bool, failed: Callable[[int, Exception], None]
 ) -> Iterator[list[_Line]]:
     """Yield readable lines with their numbers, in runs in which nobody is named twice: order matters for one person."""
     batch: list[_Line] = []
@@ -292,7 +301,7 @@ def _batches(
             if len(line) > LINE_MAX_BYTES:
                 raise Unacceptable(f"A line has at most {LINE_MAX_BYTES} bytes.")
             wanted = told.read(line)
-            identifiers = told.identifiers(wanted, project)
+            identifiers = told.identifiers(wanted, project, names_by_address=by_address)
         except Unacceptable as error:
             failed(number, error)
             continue

@@ -68,9 +68,14 @@ def hint(error: str) -> str:
     return f"; here it is called {meant}" if meant else ""
 
 
-def identifiers(told: Upsert, project: Project) -> tuple[Identifier, ...]:
-    """Return what names the person; all of it must name the same one. Raises Unacceptable."""
+def identifiers(told: Upsert, project: Project, *, names_by_address: bool = False) -> tuple[Identifier, ...]:
+    """Return what names the person; all of it must name the same one. Raises Unacceptable.
+
+    ``names_by_address``: an app of the project reads tokens in which an address is a name; it names who was told of.
+    """
     named = (Identifier("external_id", external_id(told.external_id)),)
+    if names_by_address and told.email:
+        named = (*named, Identifier("deskpro_email", folded_email(told.email)))
     if not told.identify_by_email:
         return named
     if not project.identify_by_email:

@@ -99,6 +99,11 @@ class ClaimsProfile:
             raise ValueError(f"profile {self.name}: who may do without exp says how long a session lives")
 
     @property
+    def names_by_address(self) -> bool:
+        """Is an address a name here?"""
+        return any(naming.form == "email" for naming in self.identifiers)
+
+    @property
     def claims(self) -> tuple[Claim, ...]:
         """Every claim that is read."""
         return tuple(self._claims())
