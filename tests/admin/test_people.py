@@ -17,7 +17,8 @@ from chatgateway.admin.people import Imported
 from chatgateway.core.person import Identifier
 from chatgateway.core.project import Project
 from chatgateway.core.upsert import Upsert
-from chatgateway.errors import AdoptionRefused, IdentityConflict, NotFound, Unacceptable
+from chatgateway.errors import AdminRejected, AdoptionRefused, IdentityConflict, NotFound, Unacceptable
+from chatgateway.store import schema
 from chatgateway.store.sessions import SessionRow
 from chatgateway.types import AppId, ProjectId, SessionId, UnixMs, UserId, Version
 
@@ -186,6 +187,21 @@ class TestImport:
         assert number == 3
         assert "two different people" in why
 
+    async def test_asks_before_each_batch_whether_it_may_go_on(self, office: Office, shop: Project) -> None:
+        asked: list[int] = []
+
+        async def may_go_on() -> None:
+            asked.append(len(await office.identities.list_people(shop.id, 1_000)))
+            if len(asked) == 2:
+                raise AdminRejected
+
+        lines = [line(f"u-{number}") for number in range(people.AT_ONCE + 1)]
+        with pytest.raises(AdminRejected):
+            await people.import_people(office, shop, lines, on_failure=lambda *_: None, may_go_on=may_go_on)
+        assert asked == [0, people.AT_ONCE]
+        assert len(await office.identities.list_people(shop.id, 1_000)) == people.AT_ONCE
+        assert (await recorded(office, shop.id))[-1][-1] == "failed: AdminRejected"
+
     async def test_is_recorded_once(self, office: Office, shop: Project) -> None:
         before = len(await recorded(office, shop.id))
         await self.bring(office, shop, line("u-1"), b"[]")
@@ -294,6 +310,17 @@ class TestForgetIdentifier:
         with pytest.raises(NotFound, match="u-2"):
             await people.forget_identifier(office, shop.id, ada, Identifier("external_id", "u-2"))
         assert (await people.find(office, shop.id, "u-2")).user != ada
+
+    async def test_that_names_somebody_unlisted_is_let_go(self, office: Office, shop: Project) -> None:
+        """Whoever attached it died before the record was written: nobody sees it, and it must not stay."""
+        ada, planted = await told_of(office, shop, "u-1"), Identifier("email", "eve@shop.example")
+        key = schema.identifier(shop.id, schema.identifier_digest(*planted))
+        await office.store.redis.set(key, ada)
+        found = await office.identities.find(shop.id, planted)
+        assert found is not None
+        assert (found.user, planted in found.names) == (ada, False)
+        await people.forget_identifier(office, shop.id, ada, planted)
+        assert await office.identities.find(shop.id, planted) is None
 
     async def test_is_recorded_without_its_text(self, office: Office, shop: Project) -> None:
         ada = await told_of(office, shop, "private-id")

@@ -208,6 +208,12 @@ class TestKeyRing:
         with pytest.raises(ValueError, match="not of the form"):
             KeyRing().add(replace(key("k"), kid=KeyId(kid)))
 
+    def test_takes_no_id_of_an_admin_tokens_form(self) -> None:
+        """A session rests on either: to revoke the one would end what the other vouched for."""
+        with pytest.raises(ValueError, match="admin token"):
+            KeyRing().add(key("adm_0123456789abcdef0123"))
+        assert KeyRing().add(key("adm.1")).knows(KeyId("adm.1"))
+
     def test_never_takes_an_id_twice(self) -> None:
         with pytest.raises(ValueError, match="used before"):
             ring(key("k_1", "destroyed")).add(key("k_1"))
@@ -234,6 +240,20 @@ class TestKeyRing:
         assert [k.followed for k in filled.keys] == [found, (), ()]
         assert filled.revision == one.revision
         assert filled.following({}) == one
+
+    @pytest.mark.parametrize("state", ["revoked", "destroyed"])
+    def test_is_not_given_a_dead_key_back_by_a_set_that_publishes_it(self, state: KeyState) -> None:
+        """Whoever holds a leaked key may publish it, or an identity provider go on doing so."""
+        leaked = replace(public_key(KeyId("k_1"), PEM, "", NOW), state=state)
+        other = FollowedKey("ec", "ES256", PublicMaterial(SIGNERS["k_ec"].public()))
+        found = (FollowedKey("rsa", "RS256", PublicMaterial(PEM.encode())), other)
+        one = ring(followed_set(KeyId("k_2"), URL, "", NOW), leaked)
+        assert one.following({KeyId("k_2"): found}).keys[0].followed == (other,)
+
+    def test_is_given_a_key_that_is_pasted_too_and_lives(self) -> None:
+        found = (FollowedKey("rsa", "RS256", PublicMaterial(PEM.encode())),)
+        one = ring(followed_set(KeyId("k_2"), URL, "", NOW), public_key(KeyId("k_1"), PEM, "", NOW))
+        assert one.following({KeyId("k_2"): found}).keys[0].followed == found
 
     def test_regenerate_ends_one_secret_and_no_other(self) -> None:
         before = ring(key("k_1"), key("k_2"))

@@ -14,6 +14,7 @@ from chatgateway.core.person import (
     Description,
     Identifier,
     Person,
+    contradicts,
     described,
     folded,
     folded_email,
@@ -124,6 +125,40 @@ class TestIdentifiers:
         assert folded_email(one) == two
         assert folded_email("Ä@x.example") == "Ä@x.example"
         assert folded_email("\u212a@x.example") != folded_email("k@x.example")  # KELVIN SIGN is no k here
+
+
+class TestContradiction:
+    """Whether identifiers call somebody by another id than the project's server did before."""
+
+    person = named(SOMEBODY, (Identifier("external_id", "42"), Identifier("email", "a@x.example")), NOW)
+
+    def test_is_a_second_id_of_a_kind(self) -> None:
+        assert contradicts(self.person, (Identifier("external_id", "43"),))
+        assert contradicts(self.person, (Identifier("email", "a@x.example"), Identifier("external_id", "43")))
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            Identifier("external_id", "42"), Identifier("email", "b@x.example"),
+            Identifier("deskpro_email", "b@x.example"), Identifier("deskpro_id", "7"),
+            Identifier("deskpro_id", "usr_1"),
+        ],
+    )  # fmt: skip
+    def test_is_neither_the_same_id_nor_another_kind_nor_another_address(self, said: Identifier) -> None:
+        assert not contradicts(self.person, (said,))
+
+    def test_is_no_id_of_ours_beside_the_projects_own(self) -> None:
+        person = named(SOMEBODY, (Identifier("deskpro_id", "7"),), NOW)
+        assert not contradicts(person, (Identifier("deskpro_id", "usr_1"),))
+
+    def test_is_an_id_of_the_projects_beside_ours(self) -> None:
+        """Ours is all that tokens have called them so far: a foreign id is somebody else's."""
+        person = named(SOMEBODY, (Identifier("deskpro_id", "usr_1"),), NOW)
+        assert contradicts(person, (Identifier("deskpro_id", "7"),))
+
+    def test_counts_the_external_id_of_a_record_from_before_identifiers_were_kept(self) -> None:
+        old = dataclasses.replace(SOMEBODY, external_id=ExternalId("42"))
+        assert contradicts(old, (Identifier("external_id", "43"),))
 
 
 class TestGroups:

@@ -32,7 +32,7 @@ from chatgateway.core.keyring import Algorithm, KeyRing, Material
 from chatgateway.core.person import Description, Identifier
 from chatgateway.core.profiles import CANONICAL, DESKPRO, PROFILES, ClaimsProfile
 from chatgateway.core.public_key import PublicMaterial
-from chatgateway.core.token import Verified, verify
+from chatgateway.core.token import KEYS_TRIED_MAX, Verified, verify
 from chatgateway.errors import KeyRevoked, PeerError, TokenExpired, TokenRejected
 from chatgateway.types import KeyId, UnixMs
 
@@ -228,6 +228,14 @@ class TestFollowedKey:
             assert verify(made, PROJECT, ring, CANONICAL, NOW).kid == "k_again"
             heard = verify(made, PROJECT, RING.add(replace(again, fingerprint="x")), CANONICAL, NOW, revoked={"k_set"})
             assert heard.kid == "k_again"
+
+    def test_does_not_take_the_turn_of_a_pasted_key(self) -> None:
+        """Of a token without ``kid`` few keys are asked, and a newer set may publish more than that."""
+        records = {record.kid: record for record in RING.keys}
+        newer, pasted = records[KeyId("k_set")], records[KeyId("k_ec")]
+        assert sum(one.algorithm == "ES256" for one in newer.followed) >= KEYS_TRIED_MAX
+        made = token(kid=None, signer=SIGNERS["k_ec"])
+        assert verify(made, PROJECT, KeyRing(1, (newer, pasted)), CANONICAL, NOW).kid == "k_ec"
 
     def test_that_was_not_fetched_is_unknown(self) -> None:
         assert outcome(Case("", token(kid="remote_ec"), ""), ring=RING.following({})) == "kid_unknown"

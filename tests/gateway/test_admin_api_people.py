@@ -15,11 +15,12 @@ from tests.gateway.indoors import Indoors, founded
 from tests.gateway.operating import Operator
 from tests.gateway.page import code
 
-from chatgateway.admin.people import LINE_MAX_BYTES
+from chatgateway.admin.people import AT_ONCE, LINE_MAX_BYTES
 from chatgateway.core.person import Identifier
 from chatgateway.gateway.api.admin.imports import FAILURES_MAX
 from chatgateway.store import schema
 from chatgateway.store.client import Store
+from chatgateway.store.identities import Identities
 from chatgateway.types import ExternalId, UserId
 
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -232,6 +233,33 @@ class TestImport:
             assert len(lines) > 100_000
             assert code(await imported(own, lines)) == (413, "too_big")
             assert (await own.got("GET", "/users"))["users"] == []
+
+    async def test_ends_with_its_admin_token(
+        self, indoors: Indoors, own: Operator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Revoked while the first lines are written; those stay, and nothing follows them."""
+        upsert = Identities.upsert
+
+        async def and_revoked(*arguments: Any) -> Any:
+            await indoors.parts.admins.revoke(own.admin.id)
+            return await upsert(*arguments)
+
+        monkeypatch.setattr(Identities, "upsert", and_revoked)
+        lines = b"\n".join(msgspec.json.encode({"external_id": f"u-{number}"}) for number in range(AT_ONCE + 1))
+        assert code(await imported(own, lines)) == (401, "admin_rejected")
+        assert len(await indoors.parts.identities.list_people(indoors.project.id)) == AT_ONCE
+        assert [entry.result for entry in await own.audited() if entry.step == "result"] == ["failed: AdminRejected"]
+
+    async def test_of_a_token_that_is_revoked_during_the_upload_imports_nobody(
+        self, indoors: Indoors, own: Operator
+    ) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"external_id": "a"}\n'
+            await indoors.parts.admins.revoke(own.admin.id)
+            yield b'{"external_id": "b"}\n'
+
+        assert code(await imported(own, body())) == (401, "admin_rejected")
+        assert await indoors.parts.identities.list_people(indoors.project.id) == []
 
     async def test_is_never_held_in_memory(self, own: Operator) -> None:
         size, chunk = 24 * 1_048_576, b" " * 65_535 + b"\n"

@@ -178,6 +178,26 @@ class TestATokenOfOneProject:
         assert code(await own.there("GET", "/keys")) == (401, "admin_rejected")
 
 
+async def test_a_verb_that_waits_begins_nothing_once_its_token_is_revoked(
+    indoors: Indoors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key set is fetched from a slow site after the token was judged: nobody must vouch for people by it."""
+    own, project = await Operator.of(indoors, indoors.project.id), indoors.project.id
+
+    async def and_revoked(_url: str) -> tuple[()]:
+        await indoors.parts.admins.revoke(own.admin.id)
+        return ()
+
+    monkeypatch.setattr(indoors.parts.signers.sets, "get", and_revoked)
+    before = await everything(indoors)
+    answer = await own.there("POST", "/keys", {"kind": "jwks", "url": "https://shop.example/jwks.json"})
+    assert code(answer) == (401, "admin_rejected")
+    assert (await indoors.parts.admins.get(own.admin.id)).revoked
+    assert [key.kid for key in (await indoors.parts.keyrings.load(project)).keys] == ["k2", "k1"]
+    assert await indoors.parts.audit.entries(project) == []
+    assert (await everything(indoors)).replace(b"true", b"false") == before
+
+
 def test_what_is_for_tokens_of_all_projects_is_what_crosses_their_borders() -> None:
     outside = {operation.name for operation in ADMIN if "{project}" not in operation.path} - {
         operation.name for operation in OF_APP

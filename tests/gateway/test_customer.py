@@ -11,8 +11,9 @@ from tests.gateway.indoors import SHOP, Indoors, Tab
 from tests.gateway.page import Page, code
 
 from chatgateway.core import credential as credentials
+from chatgateway.core.adoption import AGE_MAX_MS
 from chatgateway.store.privacy import Privacy
-from chatgateway.types import AppId, UserId
+from chatgateway.types import AppId, UnixMs, UserId
 
 PATH = "/customer/token"
 TWO_YEARS_S = 2 * 365 * 24 * 3600
@@ -138,6 +139,32 @@ class TestCookieGrant:
             browser.cookie = f"{name}={forged}"
             assert (await browser.token())["entity_id"] != mine
 
+    async def test_what_a_page_holds_is_not_made_a_cookie_of(self, indoors: Indoors, browser: Browser) -> None:
+        """A page can set a cookie too: a stranger's credential must not become one of two years."""
+        stranger = await indoors.visitor()
+        browser.cookie = f"cg_customer_{indoors.app.id}={stranger.me['session_token']}"
+        entity = (await browser.token())["entity_id"]
+        assert entity != stranger.me["user"]
+        assert entity.startswith(credentials.COOKIE_USER)
+
+    async def test_who_came_long_ago_is_no_fresh_stranger_however_often_they_come(
+        self, indoors: Indoors, browser: Browser
+    ) -> None:
+        """An account keeps only what was begun lately; what the cookie gives out is as old as the identity."""
+        entity, ring = (await browser.token())["entity_id"], indoors.parts.credential_ring
+        name, _, value = browser.cookie.partition("=")
+        fresh = credentials.read(value, ring, await indoors.store.now())
+        old = dataclasses.replace(fresh, issued_at=UnixMs(fresh.issued_at - AGE_MAX_MS - 1))
+        browser.cookie = f"{name}={credentials.mint(old, ring)}"
+        await browser.token()
+        again = await browser.token()
+        assert again["entity_id"] == entity
+        held = credentials.read(again["access_token"], ring, await indoors.store.now())
+        assert held.born_at == old.issued_at
+        await (await indoors.visitor(again["access_token"])).start("begun today")
+        ada = await indoors.visitor(indoors.token("ada"), earlier=again["access_token"])
+        assert (await ada.ask("adopt"))["code"] == "adoption_refused"
+
     async def test_who_signed_out_begins_anew_and_stays_out_for_as_long_as_the_cookie_lives(
         self, indoors: Indoors, browser: Browser
     ) -> None:
@@ -246,3 +273,12 @@ class TestAgentTokenGrant:
         for bad in ("", " ada", "a\u0000b", "x" * 256):
             answer = await server.ask(grant_type="agent_token", entity_id=bad)
             assert answer.status_code in (400, 422)
+
+    async def test_asked_for_by_another_projects_server_tells_nobody_who_is_known(self, indoors: Indoors) -> None:
+        ada = (await indoors.visitor(indoors.token("ada"))).me["user"]
+        other = await indoors.parts.projects.create_project("Other")
+        server = Browser(indoors, origin=None)
+        server.headers["Authorization"] = f"Bearer {await admin(indoors, other.id)}"
+        asked = [await server.ask(grant_type="agent_token", entity_id=one) for one in (ada, "usr_" + "0" * 20, "ada")]
+        assert {code(answer) for answer in asked} == {(401, "admin_rejected")}
+        assert len({answer.text for answer in asked}) == 1

@@ -11,7 +11,9 @@ import jwt
 import pytest
 from tests.gateway.indoors import SHOP, Indoors
 
+from chatgateway.core.profiles import PROFILES
 from chatgateway.errors import StoreUnavailable
+from chatgateway.store import schema
 from chatgateway.types import ExternalId
 
 
@@ -79,6 +81,15 @@ async def test_who_signs_in_in_vain_at_the_claim_is_not_seen_as_online(
     (row,) = (await indoors.rows(ada.user)).values()
     assert row.closed_at
     assert not row.node
+
+
+async def test_a_token_that_is_good_once_is_remembered_for_as_long_as_any_app_would_take_it(indoors: Indoors) -> None:
+    """Another app of the project may read its end otherwise than the one that took it."""
+    await change(indoors, one_time_tokens=True)
+    assert "error" not in await exchanged(indoors, indoors.token("ada", jti="one"))
+    key = schema.spent(indoors.project.id, schema.identifier_digest("jti k1", "one"))
+    left_ms = await indoors.store.redis.pttl(key)
+    assert left_ms > max(profile.max_life_ms + profile.leeway_ms for profile in PROFILES.values())
 
 
 async def test_a_report_on_tokens_without_end_says_who_and_from_where(indoors: Indoors) -> None:

@@ -93,6 +93,20 @@ class TestGrant:
             assert (await server.ask("ada", **body)).status_code in (400, 422), body
         assert await indoors.parts.identities.find_by_external_id(indoors.project.id, ExternalId("ada")) is None
 
+    async def test_is_recorded_with_who_became_whom(self, indoors: Indoors, server: Server) -> None:
+        granted = await server.grant("ada")
+        intent, result = await indoors.parts.audit.entries(indoors.project.id)
+        for entry in (intent, result):
+            assert (entry.actor, entry.verb, entry.target) == (server.admin.actor, "session grant", indoors.app.id)
+        assert (intent.step, result.step) == ("intent", "result")
+        assert result.result == f"{granted['session']} of {granted['user']}"
+
+    async def test_that_fails_is_recorded_too(self, indoors: Indoors, server: Server) -> None:
+        user = (await server.grant())["user"]
+        await indoors.parts.identities.set_blocked(indoors.project.id, user, blocked=True)
+        await server.ask()
+        assert (await indoors.parts.audit.entries(indoors.project.id))[-1].result == "failed: Forbidden"
+
     async def test_of_a_blocked_person_is_refused(self, indoors: Indoors, server: Server) -> None:
         user = (await server.grant())["user"]
         await indoors.parts.identities.set_blocked(indoors.project.id, user, blocked=True)

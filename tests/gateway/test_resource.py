@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -44,7 +45,12 @@ async def linger(call: Call[Any, None, None]) -> Told:
     return Told(said="a name, an address")
 
 
+async def wish(call: Call[Any, Wish, None]) -> Told:
+    return Told(said=f"granted {call.body.count}")
+
+
 OPERATIONS = (
+    Operation("POST", "/v1/admin/projects/{project}", "Wish.", wish, "admin", takes=Wish, gives=Told),
     Operation("GET", "/v1/admin/projects/{project}", "Tell.", tell, "admin", query=Wish, gives=Told),
     Operation("GET", "/bug", "Fail.", fail, gives=Told),
     Operation("GET", "/missing", "Miss.", miss, gives=Told),
@@ -110,3 +116,24 @@ async def test_what_was_done_is_confirmed_though_trust_ended_with_it(indoors: In
     token = (await exchanged(indoors, indoors.token("ada")))["session_token"]
     async with caller(indoors, token) as browser:
         assert (await browser.post("/slow", headers={"Origin": SHOP})).status_code == 200
+
+
+async def test_an_admin_token_that_is_revoked_while_its_body_is_on_the_way_does_nothing(indoors: Indoors) -> None:
+    admin, token = await indoors.parts.admins.create("Stolen", (indoors.project.id,))
+    path, headers = f"/v1/admin/projects/{indoors.project.id}", {"Content-Type": "application/json"}
+    read: list[str] = []
+
+    async def body(*, revoked: bool) -> AsyncIterator[bytes]:
+        """Is asked for once the head was judged."""
+        read.append("begun")
+        yield b"{"
+        if revoked:
+            await indoors.parts.admins.revoke(admin.id)
+        yield b'"count": 3}'
+
+    async with caller(indoors, token) as server:
+        answer = await server.post(path, content=body(revoked=False), headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"said": "granted 3"})
+        answer = await server.post(path, content=body(revoked=True), headers=headers)
+        assert code(answer) == (401, "admin_rejected")
+    assert read == ["begun"] * 2

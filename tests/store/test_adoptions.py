@@ -344,7 +344,7 @@ class TestFinishing:
         await adoptions.finish(receipt)
         head: Head = await chat.head()
         assert (head.visitor, head.pending) == (ADA.user, None)
-        assert [kind for kind, _ in await chat.kinds()] == ["text", "signed_in", "text", "adopted"]
+        assert [kind for kind, _ in await chat.kinds()] == ["text", "text", "text", "adopted"]
 
 
 class TestANodeThatDies:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chatgateway.core.rotation import ControlEntry
-from chatgateway.errors import Conflict, NameTaken, StoreUnavailable
+from chatgateway.errors import AdminRejected, Conflict, NameTaken, StoreUnavailable
 from chatgateway.store import schema
+from chatgateway.store.admins import Admins
 from chatgateway.store.audit import Audit
 from chatgateway.store.client import Store
 from chatgateway.store.script import Script
@@ -137,3 +138,45 @@ class TestRepeat:
         await transition(store, PLACE, value=b"one")
         (key,) = [key async for key in store.redis.scan_iter(match="cg:{ctl}:req:*")]
         assert 0 < await store.redis.ttl(key) <= 3600
+
+
+class TestOnTheWordOfAnAdminToken:
+    """A verb is judged when it begins, in the script that writes it: between the two nothing can be revoked."""
+
+    async def test_that_was_revoked_nothing_is_written(self, store: Store, audit: Audit) -> None:
+        admins = Admins(store)
+        admin, _ = await admins.create("Stolen")
+        await admins.revoke(admin.id)
+        with pytest.raises(AdminRejected):
+            async with audit.recorded("stolen", "key add", "k1", project="prj_1", admin=admin.id) as recording:
+                await transition(store, PLACE, value=b"one", control=control("e1"), intent=recording)
+        assert await read_record(store, PLACE) == (0, b"")
+        assert await store.redis.xlen(schema.LOG) == 0
+        assert await audit.entries("prj_1") == []
+
+    async def test_that_was_never_made_nothing_is_written(self, store: Store, audit: Audit) -> None:
+        with pytest.raises(AdminRejected):
+            async with audit.recorded("nobody", "key add", "k1", project="prj_1", admin="adm_nobody") as recording:
+                await recording.begin()
+        assert await audit.entries("prj_1") == []
+
+    async def test_that_is_good_a_verb_is_carried_out(self, store: Store, audit: Audit) -> None:
+        admins = Admins(store)
+        admin, _ = await admins.create('a name with "revoked_at":1 in it')
+        await admins.revoke((await admins.create("Another"))[0].id)
+        async with audit.recorded("good", "key add", "k1", project="prj_1", admin=admin.id) as recording:
+            await transition(store, PLACE, value=b"one", intent=recording)
+        assert await read_record(store, PLACE) == (1, b"one")
+
+    async def test_that_is_revoked_meanwhile_what_has_begun_ends(self, store: Store, audit: Audit) -> None:
+        """A verb of which half was done is worse than one that was done."""
+        admins = Admins(store)
+        admin, _ = await admins.create("Server")
+        async with audit.recorded("server", "user block", "usr_1", project="prj_1", admin=admin.id) as recording:
+            await recording.begin()
+            await admins.revoke(admin.id)
+            await transition(store, PLACE, value=b"one", control=control("e1"), intent=recording)
+        assert await read_record(store, PLACE) == (1, b"one")
+        assert [(entry.step, entry.result) for entry in await audit.entries("prj_1")] == [
+            ("intent", ""), ("result", "done"),
+        ]  # fmt: skip

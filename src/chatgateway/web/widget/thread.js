@@ -92,11 +92,11 @@ function nameOf(from, badges) {
   return badges && from.assurance === "anonymous" ? "Visitor" : from.name || "Visitor"
 }
 
-/** How sure we are of a message's author. Anonymous has no mark, only the word. */
+/** How sure we are of a message's author. Only a signed name has the check; who proved an address has a letter. */
 export function badge(from) {
   if (from.role !== undefined && from.role !== "visitor") return null
-  const mark = from.assurance === "signed" || from.assurance === "email" ? icon("verified") : null
-  return h("span", { class: `badge ${from.assurance}`, "data-badge": from.assurance }, mark, h("span", { text: assuranceText(from) }))
+  const mark = { signed: "verified", email: "mail" }[from.assurance]
+  return h("span", { class: `badge ${from.assurance}`, "data-badge": from.assurance }, mark ? icon(mark) : null, h("span", { text: assuranceText(from) }))
 }
 
 function note({ note: { name, text, at } }) {
