@@ -241,6 +241,7 @@ class TestImport:
         upsert = Identities.upsert
 
         async def and_revoked(*arguments: Any) -> Any:
+            monkeypatch.undo()
             await indoors.parts.admins.revoke(own.admin.id)
             return await upsert(*arguments)
 

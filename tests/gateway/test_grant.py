@@ -156,6 +156,21 @@ class TestRevokingTheAdminToken:
         assert code(await server.ask()) == (401, "admin_rejected")
         assert indoors.parts.roster._people == {}
 
+    async def test_after_it_was_judged_lets_nothing_begin(
+        self, indoors: Indoors, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        get_app, project = indoors.parts.projects.get_app, indoors.project.id
+
+        async def revoked_first(app: Any) -> Any:
+            monkeypatch.undo()
+            await indoors.parts.admins.revoke(server.admin.id)
+            return await get_app(app)
+
+        monkeypatch.setattr(indoors.parts.projects, "get_app", revoked_first)
+        assert code(await server.ask()) == (401, "admin_rejected")
+        assert await indoors.parts.identities.find_by_external_id(project, ExternalId("ada")) is None
+        assert await indoors.parts.audit.entries(project) == []
+
     async def test_counts_even_where_a_restored_store_calls_it_good(
         self, indoors: Indoors, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -57,6 +58,21 @@ class TestUnknownIdWithAKnownAddress:
             await signed_in(people, Identifier(kind, "2"), address, name="Mallory")
         assert await dump(store) == before
         assert await people.find(PROJECT, Identifier(kind, "2")) is None
+
+    async def test_of_who_has_another_id_is_seen_before_anything_points_at_them(
+        self, people: Identities, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A node that died just then would leave the foreign id naming them."""
+        await signed_in(people, Identifier("external_id", "1"), EMAIL, proposed=ANNA)
+        dying: Any = Identities(store)
+
+        async def dies(*_: Any) -> Person:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(dying._records, "change", dies)
+        with pytest.raises(IdentityConflict):
+            await signed_in(dying, Identifier("external_id", "2"), EMAIL)
+        assert await people.find(PROJECT, Identifier("external_id", "2")) is None
 
     async def test_of_who_was_upserted_is_a_conflict_too(self, people: Identities) -> None:
         """Their tokens may call them by our id alone; another id is somebody else's then."""

@@ -154,6 +154,15 @@ class TestOnTheWordOfAnAdminToken:
         assert await store.redis.xlen(schema.LOG) == 0
         assert await audit.entries("prj_1") == []
 
+    async def test_that_was_revoked_a_verb_fails_for_the_reason_that_it_has(self, store: Store, audit: Audit) -> None:
+        """That its failure cannot be written down is not why it failed."""
+        admins = Admins(store)
+        admin, _ = await admins.create("Stolen")
+        await admins.revoke(admin.id)
+        with pytest.raises(Conflict):
+            async with audit.recorded("stolen", "key add", "k1", project="prj_1", admin=admin.id):
+                raise Conflict("before it began")
+
     async def test_that_was_never_made_nothing_is_written(self, store: Store, audit: Audit) -> None:
         with pytest.raises(AdminRejected):
             async with audit.recorded("nobody", "key add", "k1", project="prj_1", admin="adm_nobody") as recording:

@@ -17,7 +17,7 @@ from typing import Any
 
 from chatgateway.core import audit as rules
 from chatgateway.core.audit import AuditEntry, Fault, Head, Step
-from chatgateway.errors import Conflict, StoreError
+from chatgateway.errors import AdminRejected, Conflict, StoreError
 from chatgateway.store import schema
 from chatgateway.store.client import Store
 from chatgateway.store.sealing import Sealer
@@ -116,7 +116,7 @@ class Audit:
             yield recording
         except BaseException as error:
             # Why the verb failed matters more than that its failure could not be written down.
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError, AdminRejected):
                 await recording.finish(f"failed: {type(error).__name__}")
             raise
         await recording.finish(recording.result)
