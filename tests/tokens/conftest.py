@@ -91,7 +91,8 @@ def node(request: pytest.FixtureRequest) -> Node:
             shutil.copy(SERVERS / "node" / name, place)
         npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         done = subprocess.run(
-            [program, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            # Node brings its own list of authorities; a company's own is on the machine's.
+            [program, "--use-system-ca", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
             cwd=place,
             capture_output=True,
             text=True,
