@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from chatgateway.core.upsert import Upsert
 from chatgateway.errors import Conflict, NotFound, PeerError, Unacceptable
 from chatgateway.store import schema
 from chatgateway.store.control import Barrier
+from chatgateway.store.identifiers import new_user
 from chatgateway.store.reports import ConflictReport
 from chatgateway.store.sessions import SessionRow
 from chatgateway.types import ConversationId, ExternalId, ProjectId, SessionId, UserId
@@ -124,7 +124,7 @@ async def upsert(office: Office, project: Project, wanted: Upsert) -> Upserted:
         names = (*identifiers, Identifier("deskpro_id", before.user))  # what an upsert gives everybody
         if described(named(before, names, before.updated_at), said, before.updated_at, signed=True) == before:
             return Upserted(before, False)
-    proposed = _new_user()
+    proposed = new_user()
     async with office.recorded("user upsert", before.user if before else proposed, project.id) as recording:
         await recording.begin()
         upserted = Upserted(*await office.identities.upsert(project.id, identifiers, said, proposed))
@@ -314,10 +314,6 @@ def _batches(
         yield batch
 
 
-def _new_user() -> UserId:
-    return UserId("usr_" + secrets.token_hex(10))
-
-
 async def _imported(office: Office, project: Project, identifiers: tuple[Identifier, ...], wanted: Upsert) -> Upserted:
     said = told.description(wanted)
-    return Upserted(*await office.identities.upsert(project.id, identifiers, said, _new_user()))
+    return Upserted(*await office.identities.upsert(project.id, identifiers, said, new_user()))

@@ -32,10 +32,10 @@ ID_REFUSED: Final = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})
 TEXT_REFUSED: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Format characters stay in names: Persian and emoji need joiners."""
 
-_OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """But not those that turn what follows around: a name could wear somebody else's badge."""
 
-_EMAIL: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,189}")
+EMAIL: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,189}")
 """As much of RFC 5321 as can be known without asking: sizes, one ``@``, no white space."""
 
 _ABSENT: Final = object()
@@ -178,7 +178,7 @@ def _email(claims: Mapping[str, Any], claim: Claim | None) -> str:
 
 
 def _checked_email(email: str) -> str:
-    if email and not _EMAIL.fullmatch(email):
+    if email and not EMAIL.fullmatch(email):
         raise refused("email_shape")
     return email
 
@@ -201,7 +201,7 @@ def _text(claims: Mapping[str, Any], claim: Claim | None) -> str:
 def _checked_text(text: object) -> str:
     if not isinstance(text, str):
         raise refused("text_expected")
-    if any(char in _OVERRIDES or unicodedata.category(char) in TEXT_REFUSED for char in text):
+    if any(char in OVERRIDES or unicodedata.category(char) in TEXT_REFUSED for char in text):
         raise refused("text_unsafe")
     return text
 

@@ -6,22 +6,26 @@ nothing.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from chatgateway.core.payload import ENTRIES_MAX, ID_CHARS_MAX, ID_REFUSED, PERSON_BYTES_MAX, TEXT_REFUSED
+from chatgateway.core.payload import (
+    EMAIL,
+    ENTRIES_MAX,
+    ID_CHARS_MAX,
+    ID_REFUSED,
+    OVERRIDES,
+    PERSON_BYTES_MAX,
+    TEXT_REFUSED,
+)
 from chatgateway.core.person import OUR_ID, Description, Identifier, folded_email
 from chatgateway.core.project import Project
 from chatgateway.errors import Unacceptable
 
 TEXT_CHARS_MAX: Final = 255
-_EMAIL: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,189}")
-_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turns what follows around: a name could wear somebody else's badge."""
 
 
 class Upsert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,9 +112,9 @@ def description(told: Upsert) -> Description:
         size += len(text.encode("utf-8", "surrogatepass"))
         if len(text) > TEXT_CHARS_MAX:
             raise Unacceptable(f"{field} has at most {TEXT_CHARS_MAX} characters.")
-        if any(char in _TURNING or unicodedata.category(char) in TEXT_REFUSED for char in text):
+        if any(char in OVERRIDES or unicodedata.category(char) in TEXT_REFUSED for char in text):
             raise Unacceptable(f"{field} has control characters, or ones that turn the text around.")
-        if field in ("email", "emails") and text and not _EMAIL.fullmatch(text):
+        if field in ("email", "emails") and text and not EMAIL.fullmatch(text):
             raise Unacceptable(f"{field} is not an address.")
     if size > PERSON_BYTES_MAX:
         raise Unacceptable(f"All that is told of a person has at most {PERSON_BYTES_MAX} bytes.")

@@ -150,7 +150,3 @@ class Admission:
 
 def new_session() -> SessionId:
     return SessionId("ses_" + secrets.token_hex(10))
-
-
-def new_user() -> UserId:
-    return UserId("usr_" + secrets.token_hex(10))

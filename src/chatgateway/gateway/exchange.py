@@ -20,12 +20,13 @@ from chatgateway.core.profiles import PROFILES
 from chatgateway.core.project import App, Project
 from chatgateway.core.rotation import Grounds
 from chatgateway.errors import Forbidden, IdentityChanged, IdentityConflict, PeerError, Stale, StoreError, TokenRejected
-from chatgateway.gateway.admission import ATTEMPTS, Admitted, Held, Join, new_session, new_user
+from chatgateway.gateway.admission import ATTEMPTS, Admitted, Held, Join, new_session
 from chatgateway.gateway.keysets import Judged
 from chatgateway.log import log
 from chatgateway.store import schema
+from chatgateway.store.identifiers import new_user
 from chatgateway.store.sessions import SessionRow
-from chatgateway.types import ConversationId, KeyId, UnixMs, UserId, Version
+from chatgateway.types import ConversationId, KeyId, ProjectId, UnixMs, UserId, Version
 
 if TYPE_CHECKING:
     from chatgateway.gateway.connection import Caller
@@ -80,12 +81,7 @@ class Exchange:
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise
-                # Whoever verified before the fence rose has changed nobody: catch up, and judge from the beginning.
-                partition = stale.partition
-                if partition is None:  # the person's own refused to bind
-                    user = await self._parts.identities.identify(app.project, vouched.identifiers, new_user())
-                    partition = schema.partition_of_user(app.project, user)
-                await self._parts.node.catch_up(stale, partition)
+                await self.catch_up(stale, app.project, vouched.identifiers)
             except IdentityConflict:
                 self._parts.reports.conflict(app.project, app.id, vouched.identifiers)
                 raise
@@ -98,6 +94,14 @@ class Exchange:
                 await self._parts.keyrings.touch(app.project, vouched.kid, self._parts.node.now())
                 return admitted
         raise AssertionError("unreachable")
+
+    async def catch_up(self, stale: Stale, project: ProjectId, identifiers: tuple[Identifier, ...]) -> None:
+        """Hear what was withdrawn since these were judged; whoever judged then has changed nobody, and judges anew."""
+        partition = stale.partition
+        if partition is None:  # the person's own refused to bind
+            user = await self._parts.identities.identify(project, identifiers, new_user())
+            partition = schema.partition_of_user(project, user)
+        await self._parts.node.catch_up(stale, partition)
 
     async def bound(
         self,

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from chatgateway.core.person import Description, Identifier
 from chatgateway.errors import AdminRejected, AppUnknown, IdentityConflict, NotFound, Stale
-from chatgateway.gateway.admission import ATTEMPTS, Admitted, new_user, nobody_joins
+from chatgateway.gateway.admission import ATTEMPTS, Admitted, nobody_joins
 from chatgateway.gateway.exchange import Vouched
 from chatgateway.log import log
-from chatgateway.store import schema
 from chatgateway.types import AppId, ProjectId
 
 if TYPE_CHECKING:
@@ -67,11 +66,7 @@ class Grants:
             except Stale as stale:
                 if attempt == ATTEMPTS - 1:
                     raise
-                partition = stale.partition
-                if partition is None:
-                    user = await parts.identities.identify(project, identifiers, new_user())
-                    partition = schema.partition_of_user(project, user)
-                await parts.node.catch_up(stale, partition)
+                await parts.exchange.catch_up(stale, project, identifiers)
             except IdentityConflict:
                 parts.reports.conflict(project, app.id, identifiers)
                 raise

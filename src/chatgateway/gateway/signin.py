@@ -24,8 +24,9 @@ from chatgateway.errors import (
     SignedOut,
     TokenRejected,
 )
-from chatgateway.gateway.admission import ATTEMPTS, Admitted, Held, Join, new_session, new_user
+from chatgateway.gateway.admission import ATTEMPTS, Admitted, Held, Join, new_session
 from chatgateway.log import log
+from chatgateway.store.identifiers import new_user
 from chatgateway.types import AppId, KeyId, Policy, ProjectId, SessionId, UnixMs, UserId
 
 if TYPE_CHECKING:

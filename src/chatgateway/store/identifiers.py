@@ -147,7 +147,7 @@ class Identifiers:
                 if not fresh:
                     # Whoever is somebody already must not be given what names nobody.
                     fresh = (await self._records.read(project, proposed)).undecided
-                    proposed = proposed if fresh else _another()
+                    proposed = proposed if fresh else new_user()
                 if not await self._take(project, free, proposed, version, met):
                     continue
                 taken = tuple(one.identifier for one in free)
@@ -159,7 +159,7 @@ class Identifiers:
                         return Claimed(proposed, True, taken)
                     decided = False
                 if not decided:
-                    proposed = _another()
+                    proposed = new_user()
         except (IdentityConflict, IdentityErased, Stale):
             with contextlib.suppress(StoreError):
                 await self.release(project, identifiers, proposed)
@@ -232,7 +232,8 @@ class Identifiers:
         return answer == 1
 
 
-def _another() -> UserId:
+def new_user() -> UserId:
+    """Return an id that nobody has."""
     return UserId("usr_" + secrets.token_hex(10))
 
 
